@@ -1,0 +1,121 @@
+"""
+Every deployable function, declared once.
+
+``main.py``'s exports, ``functions.yaml``, the OpenAPI document, the TypeScript client, the tables
+in the docs, the local host's routes, its cron and its relay are all made from this.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+
+class Role(StrEnum):
+    """Who may call a function; each role includes those before it."""
+
+    ANYONE = "anyone"
+    SIGNED_IN = "signedIn"
+    TEACHER = "teacher"
+    PLATFORM = "platform"
+    """Google's own callers (Pub/Sub, Eventarc, Scheduler), proven by an OIDC token."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientCall:
+    """Called by a browser or a server, as a callable (``{"data": …}``) or as plain REST."""
+
+    request: type[BaseModel]
+    reply: type[BaseModel]
+    status: int = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopicTrigger:
+    """
+    Woken by a Pub/Sub push subscription of its own.
+
+    A message that fails *max_delivery_attempts* times goes to the topic ``{topic}-dead``.
+    """
+
+    topic: str
+    max_delivery_attempts: int = 10
+    ordered: bool = False
+    minimum_backoff_seconds: int = 1
+    maximum_backoff_seconds: int = 60
+
+    @property
+    def dead_letter_topic(self) -> str:
+        """Where messages go that nobody could handle."""
+        return f"{self.topic}-dead"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentTrigger:
+    """Woken when a document that matches *document* (``collection/{id}``) is created."""
+
+    document: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleTrigger:
+    """Woken by Cloud Scheduler at *schedule*, five cron fields in *time_zone*."""
+
+    schedule: str
+    time_zone: str = "Etc/UTC"
+
+
+Trigger = ClientCall | TopicTrigger | DocumentTrigger | ScheduleTrigger
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capacity:
+    """What an instance is given; *concurrency* requests share one, so that they share its clients."""
+
+    memory_mib: int = 512
+    concurrency: int = 80
+    min_instances: int = 0
+    max_instances: int = 100
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """One function as it is deployed; *summary* is the first sentence of its docstring."""
+
+    name: str
+    module: str
+    summary: str
+    trigger: Trigger
+    role: Role
+    deadline_seconds: int
+    max_body_bytes: int
+    capacity: Capacity
+    handler: Handler
+
+
+_deployments: dict[str, Deployment] = {}
+
+
+def register(deployment: Deployment) -> None:
+    """
+    Add *deployment*.
+
+    Raises:
+        ValueError: another module has a function of that name.
+    """
+    known = _deployments.get(deployment.name)
+    if known is not None and known.module != deployment.module:
+        message = f"{deployment.name} is declared in {known.module} and in {deployment.module}"
+        raise ValueError(message)
+    _deployments[deployment.name] = deployment
+
+
+def deployments() -> Mapping[str, Deployment]:
+    """All functions whose modules have been imported, by name; ``main.load_all()`` imports every one."""
+    return dict(sorted(_deployments.items()))

@@ -1,0 +1,82 @@
+"""
+What can go wrong, as a tree.
+
+::
+
+    LecternError                  internal              500
+    ├── Rejected                  asking again gives the same answer
+    │   ├── InvalidRequest        invalid-argument      400
+    │   ├── TooLarge              invalid-argument      413
+    │   ├── NotSignedIn           unauthenticated       401
+    │   ├── NotAllowed            permission-denied     403
+    │   ├── NotFound              not-found             404
+    │   └── Conflict              already-exists        409
+    └── Unavailable               unavailable           503   asking again may help
+        ├── DeadlineExceeded      deadline-exceeded     504
+        ├── PreconditionLost      aborted               409   somebody else wrote first
+        └── TooManyRequests       resource-exhausted    429   Retry-After
+
+Only ``shared/edge/problems.py`` turns these into HTTP statuses.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+class LecternError(Exception):
+    """Anything that this product raises on purpose."""
+
+    def __init__(self, message: str, *, details: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Say what is the matter in *message*, which callers may see; *details* are machine-readable."""
+        super().__init__(message)
+        self.message = message
+        self.details = tuple(details)
+
+
+class Rejected(LecternError):
+    """Asking again gives the same answer."""
+
+
+class InvalidRequest(Rejected):
+    """The request breaks a rule that its sender could have known."""
+
+
+class TooLarge(InvalidRequest):
+    """The request is larger than this service reads."""
+
+
+class NotSignedIn(Rejected):
+    """Nobody vouches for the caller."""
+
+
+class NotAllowed(Rejected):
+    """The caller is known, and may not do this."""
+
+
+class NotFound(Rejected):
+    """There is no such thing, or it is not the caller's to know."""
+
+
+class Conflict(Rejected):
+    """The same identity is already on record with different content."""
+
+
+class Unavailable(LecternError):
+    """A part that is needed does not answer now; asking again may help."""
+
+
+class DeadlineExceeded(Unavailable):
+    """The time set for this work is over; whether it was done is not known."""
+
+
+class PreconditionLost(Unavailable):
+    """Another writer changed the document first; read it again and decide anew."""
+
+
+class TooManyRequests(Unavailable):
+    """A limit is spent."""
+
+    def __init__(self, message: str, *, retry_after_seconds: int = 1) -> None:
+        """Name the limit in *message* and when to come back, in whole seconds."""
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds

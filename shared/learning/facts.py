@@ -1,0 +1,31 @@
+"""The base of every fact that is stored or sent: frozen, strict, camelCase outside."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic.alias_generators import to_camel
+
+
+class Fact(BaseModel):
+    """A frozen record; one model serves as body, document and message."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        allow_inf_nan=False,
+        ser_json_inf_nan="null",
+    )
+
+
+DocumentId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+"""One segment of a document path: ASCII letters, digits, ``_`` and ``-``, 1 to 64 of them."""
+
+LearnerId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:@+|-]{1,128}$")]
+"""A Firebase Auth uid, 1 to 128 characters; part of a document path only inside a hash."""
+
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""A SHA-256, as 64 lower-case hexadecimal digits."""

@@ -1,0 +1,80 @@
+"""The one reader of the environment."""
+
+from functools import cache
+from typing import Literal
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """
+    What differs between one deployment and another.
+
+    Lectern's own variables begin with ``LECTERN_``; those of Google's libraries keep their names.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, env_prefix="LECTERN_", extra="ignore", populate_by_name=True)
+
+    project: str = Field("demo-lectern", validation_alias="GOOGLE_CLOUD_PROJECT")
+    region: str = Field("us-central1", validation_alias="FIREBASE_REGION")
+    database: str = "(default)"
+    firestore_emulator_host: str = Field("", validation_alias="FIRESTORE_EMULATOR_HOST")
+    pubsub_emulator_host: str = Field("", validation_alias="PUBSUB_EMULATOR_HOST")
+    auth_emulator_host: str = Field("", validation_alias="FIREBASE_AUTH_EMULATOR_HOST")
+    cloud_run_service: str = Field("", validation_alias="K_SERVICE")
+    cloud_run_revision: str = Field("", validation_alias="K_REVISION")
+
+    receipt_key: SecretStr = SecretStr("")
+    """Signs receipts, messages and cursors; at least 32 characters. ``make run`` makes one."""
+    ingest_key: SecretStr = SecretStr("")
+    """Shared with the systems that publish to ``answers-incoming``; empty refuses all of them."""
+
+    allowed_origins: tuple[str, ...] = ()
+    """Browser origins that may call, exactly as browsers send them."""
+    app_check: Literal["off", "monitor", "enforce"] = "off"
+    events_audience: str = ""
+    """The ``aud`` that OIDC tokens of Pub/Sub, Eventarc and Scheduler must carry."""
+    events_service_account: str = ""
+    """The service account whose OIDC tokens may wake event functions."""
+
+    archive_url: str = ""
+    """Where sealed segments go: ``gs://bucket/prefix`` or ``file:///folder``; empty keeps them in Firestore only."""
+    archive_after_days: int = Field(7, ge=0)
+    time_zone: str = "Etc/UTC"
+
+    shard_page_bytes: int = Field(384 * 1024, ge=1024, le=512 * 1024)
+    """A shard whose registers grow beyond this many bytes is split by learner range."""
+    gather_milliseconds: int = Field(150, ge=0, le=2000)
+    """How long a merge waits for company, unless *gather_events* come first."""
+    gather_events: int = Field(10, ge=1, le=500)
+    rollup_seconds: float = Field(1.0, ge=0.0, le=60.0)
+    """The least time between two writes of one assignment document."""
+    group_commit_milliseconds: float = Field(2.0, ge=0.0, le=100.0)
+
+    @property
+    def emulated(self) -> bool:
+        """Whether any Google service is replaced by an emulator."""
+        return bool(self.firestore_emulator_host or self.pubsub_emulator_host or self.auth_emulator_host)
+
+    @model_validator(mode="after")
+    def _no_emulator_in_the_cloud(self) -> "Settings":
+        if self.emulated and (self.cloud_run_service or self.cloud_run_revision):
+            message = "an emulator variable is set on Cloud Run, where it would accept unsigned tokens"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _keys_are_long_enough(self) -> "Settings":
+        for name in ("receipt_key", "ingest_key"):
+            secret: SecretStr = getattr(self, name)
+            if secret and len(secret.get_secret_value()) < 32:  # noqa: PLR2004  the docstring's number
+                message = f"{name} is shorter than 32 characters"
+                raise ValueError(message)
+        return self
+
+
+@cache
+def get_settings() -> Settings:
+    """Read the environment once, on first use."""
+    return Settings()
