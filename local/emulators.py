@@ -1,0 +1,235 @@
+"""The three emulators: found on the machine, started without their vendors' launchers, awaited."""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import httpx
+
+from local.ports import HOST, Ports
+from local.processes import ChildDied, Children, NotReady, children, die_with_parent
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = "demo-lectern"
+
+WELL_KNOWN = {"firestore": 8081, "pubsub": 8085, "auth": 9099}
+"""Firestore's own is 8080, where the page is served."""
+
+_FIRESTORE_MAIN = "com.google.cloud.datastore.emulator.firestore.CloudFirestore"
+_PATTERNS = {
+    "firestore": ("platform/cloud-firestore-emulator/*.jar", "cloud-firestore-emulator-*.jar"),
+    "pubsub": (
+        "platform/pubsub-emulator/lib/cloud-pubsub-emulator-*-all.jar",
+        "pubsub-emulator-*/pubsub-emulator/lib/cloud-pubsub-emulator-*-all.jar",
+    ),
+}
+"""Where each jar lies below gcloud's folder, and below firebase-tools' cache."""
+
+
+class Missing(Exception):  # noqa: N818  names the state of affairs
+    """Something must be installed first; the message names it and the command that installs it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Emulators:
+    """Where the emulators listen, as ``host:port``."""
+
+    firestore: str
+    pubsub: str
+    auth: str
+
+    def environment(self) -> dict[str, str]:
+        """The variables by which Google's libraries find them."""
+        return {
+            "FIRESTORE_EMULATOR_HOST": self.firestore,
+            "PUBSUB_EMULATOR_HOST": self.pubsub,
+            "FIREBASE_AUTH_EMULATOR_HOST": self.auth,
+        }
+
+
+@dataclass(kw_only=True)
+class Machine:
+    """What this machine offers to run emulators with."""
+
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    cache: Path = field(default_factory=lambda: Path.home() / ".cache/firebase/emulators")
+
+    def jar(self, name: str) -> Path:
+        """
+        The newest jar of the emulator *name*: ``firestore`` or ``pubsub``.
+
+        Looked for in ``LECTERN_{NAME}_JAR``, in the gcloud SDK, in firebase-tools' cache.
+
+        Raises:
+            Missing: there is none.
+        """
+        variable = f"LECTERN_{name.upper()}_JAR"
+        named = self.environ.get(variable)
+        if named:
+            if Path(named).is_file():
+                return Path(named)
+            message = f"{variable} names {named}, which does not exist."
+            raise Missing(message)
+        for folder, pattern in zip(self._folders(), _PATTERNS[name], strict=True):
+            found = sorted(folder.glob(pattern), key=_version) if folder else []
+            if found:
+                return found[-1]
+        message = (
+            f"The {name} emulator is not on this machine. Install it with one of\n"
+            f"    npx firebase-tools setup:emulators:{name}\n"
+            f"    gcloud components install {'cloud-firestore-emulator' if name == 'firestore' else 'pubsub-emulator'}\n"
+            f"or name its jar in {variable}."
+        )
+        raise Missing(message)
+
+    def _folders(self) -> Iterator[Path | None]:
+        yield self._sdk()
+        yield self.cache
+
+    def _sdk(self) -> Path | None:
+        for entry in self.environ.get("PATH", "").split(os.pathsep):
+            launcher = Path(entry) / "gcloud"
+            if launcher.is_file():
+                beside = launcher.resolve().parent.parent
+                if (beside / "platform").is_dir():
+                    return beside
+                return _sdk_by_question(launcher)
+        return None
+
+
+def _sdk_by_question(launcher: Path) -> Path | None:
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        answer = subprocess.run(  # noqa: S603  the user's own gcloud
+            [launcher, "info", "--format=value(installation.sdk_root)"],
+            capture_output=True,
+            check=True,
+            text=True,
+            timeout=30,
+        )
+        return Path(answer.stdout.strip())
+    return None
+
+
+def _version(jar: Path) -> tuple[int, ...]:
+    digits = "".join(character if character.isdigit() else " " for character in jar.name)
+    return tuple(map(int, digits.split()))
+
+
+async def start(
+    started: Children,
+    ports: Ports,
+    *,
+    rules: Path | None = None,
+    functions: str = "",
+    preferred: Mapping[str, int] | None = None,
+    project: str = PROJECT,
+) -> Emulators:
+    """
+    Start Firestore, Pub/Sub and Auth side by side and wait until all three answer.
+
+    *rules* hold for every project; *functions* (``host:port``) is told of written documents.
+
+    Raises:
+        Missing: something is not installed.
+        ChildDied, NotReady: an emulator did not come up.
+    """
+    machine = Machine()
+    wanted = preferred or {}
+    at = {name: ports.choose(wanted.get(name, 0)) for name in WELL_KNOWN}
+    java = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=4", "-Duser.language=en"]
+
+    firestore = [*java, "-Xmx1g", "-cp", machine.jar("firestore"), _FIRESTORE_MAIN]
+    firestore += ["--host", HOST, "--port", str(at["firestore"])]
+    if rules is not None:
+        firestore += ["--rules", rules]
+    if functions:
+        firestore += ["--functions_emulator", functions]
+    pubsub = [*java, "-Xmx512m", "-jar", machine.jar("pubsub"), f"--host={HOST}", f"--port={at['pubsub']}"]
+    auth = ["node", Path(__file__).with_name("auth_emulator.cjs"), HOST, str(at["auth"]), project]
+
+    try:
+        processes = {
+            "auth": await started.start("auth", auth, env={"NO_UPDATE_NOTIFIER": "1"}),
+            "firestore": await started.start("firestore", firestore),
+            "pubsub": await started.start("pubsub", pubsub),
+        }
+    except FileNotFoundError as error:
+        message = f"{error.filename} is not on this machine: sudo apt-get install {_PACKAGES.get(error.filename)}"
+        raise Missing(message) from error
+    async with httpx.AsyncClient() as client:
+        probes = (answers(client, f"http://{HOST}:{at[name]}/") for name in processes)
+        await asyncio.gather(*map(started.ready, processes.values(), probes))
+    return Emulators(**{name: f"{HOST}:{port}" for name, port in at.items()})
+
+
+_PACKAGES = {"java": "default-jre-headless", "node": "nodejs"}
+
+
+class answers:  # noqa: N801  reads as the sentence it is: ready(child, answers(client, url))
+    """A probe: whether *url* answers with 200."""
+
+    def __init__(self, client: httpx.AsyncClient, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    async def __call__(self) -> bool:
+        """Ask once."""
+        try:
+            reply = await self._client.get(self._url, timeout=5)
+        except httpx.HTTPError:
+            return False
+        return reply.status_code == httpx.codes.OK
+
+
+async def keep(state: Path, owner: int, rules: Path | None) -> None:
+    """
+    Run the emulators until the process *owner* ends or this one is told to stop.
+
+    *state* receives their addresses, or the reason why there are none, and goes away with them.
+    """
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(name, ended.set)
+    watched = os.pidfd_open(owner)
+    loop.add_reader(watched, ended.set)
+
+    async with children(logs=state.parent / "logs", remove=[state]) as started:
+        try:
+            running = await start(started, Ports(), rules=rules)
+        except (Missing, ChildDied, NotReady) as failure:
+            _publish(state, {"error": str(failure)})
+            return
+        _publish(state, asdict(running))
+        waits = [asyncio.create_task(ended.wait()), asyncio.create_task(started.watch())]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+
+def _publish(state: Path, content: Mapping[str, str]) -> None:
+    fresh = state.with_suffix(".new")
+    fresh.write_text(json.dumps(content))
+    fresh.replace(state)
+
+
+def main() -> None:
+    """Keep a set of emulators for a test run; see ``tests/emulators.py``."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("state", type=Path)
+    parser.add_argument("--owner", type=int, required=True)
+    parser.add_argument("--rules", type=Path)
+    arguments = parser.parse_args()
+    asyncio.run(keep(arguments.state, arguments.owner, arguments.rules))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""Fixtures that need a real emulator; the folder a test lies in is its marker."""
+
+import base64
+import json
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from local.emulators import Emulators
+from shared.settings import get_settings
+from tests import emulators as test_run
+
+HERE = Path(__file__).parent
+FOLDERS = ("unit", "faults", "simulation", "emulator", "browser", "bench", "soak")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the markers; in the run's first process, open the run."""
+    for folder in FOLDERS:
+        config.addinivalue_line("markers", f"{folder}: lies in tests/{folder}/")
+    if not hasattr(config, "workerinput"):
+        test_run.open_run()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """In the run's first process, close the run."""
+    if not hasattr(config, "workerinput"):
+        test_run.close_run()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with its folder, and keep browser tests, which share one stack, in one worker."""
+    for item in items:
+        folder = item.path.relative_to(HERE).parts[0]
+        if folder in FOLDERS:
+            item.add_marker(folder)
+        if folder == "browser":
+            item.add_marker(pytest.mark.xdist_group("browser"))
+
+
+@pytest.fixture(scope="session")
+def emulators() -> Emulators:
+    """Firestore, Pub/Sub and Auth, shared by the whole run; tell tests apart by `project_id`."""
+    return test_run.running()
+
+
+@pytest.fixture
+def project_id(emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A project nobody else uses; the environment points this test at it and at the emulators."""
+    project = f"demo-{uuid.uuid4().hex[:12]}"
+    for name, value in {**emulators.environment(), "GOOGLE_CLOUD_PROJECT": project}.items():
+        monkeypatch.setenv(name, value)
+    get_settings.cache_clear()
+    yield project
+    get_settings.cache_clear()
+
+
+@pytest.fixture
+def id_token(project_id: str) -> Callable[..., str]:
+    """
+    Make ID tokens as the Auth emulator does: unsigned, which only emulators and clients of them accept.
+
+    ``id_token("uid", role="teacher")``: keywords become claims.
+    """
+
+    def make(uid: str, **claims: object) -> str:
+        now = int(time.time())
+        standard = {
+            "iss": f"https://securetoken.google.com/{project_id}",
+            "aud": project_id,
+            "sub": uid,
+            "user_id": uid,
+            "iat": now,
+            "exp": now + 3600,
+            "auth_time": now,
+            "firebase": {"identities": {}, "sign_in_provider": "password"},
+        }
+        return ".".join([_segment({"alg": "none", "typ": "JWT"}), _segment({**standard, **claims}), ""])
+
+    return make
+
+
+def _segment(part: dict[str, object]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
