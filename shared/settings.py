@@ -50,7 +50,6 @@ class Settings(BaseSettings):
     gather_events: int = Field(10, ge=1, le=500)
     rollup_seconds: float = Field(1.0, ge=0.0, le=60.0)
     """The least time between two writes of one assignment document."""
-    group_commit_milliseconds: float = Field(2.0, ge=0.0, le=100.0)
 
     @property
     def emulated(self) -> bool:

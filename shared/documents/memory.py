@@ -1,0 +1,169 @@
+"""The document store in memory: for simulation and unit tests only, held to the same contract."""
+
+import asyncio
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from shared.documents.base import (
+    Create,
+    Delete,
+    Document,
+    Fields,
+    Find,
+    Put,
+    Replace,
+    Version,
+    Write,
+    Written,
+    check_commit,
+)
+from shared.errors import Conflict, PreconditionLost
+
+
+class MemoryDocuments:
+    """
+    Documents in a dict.
+
+    Every operation first awaits *before*, then happens at once, then awaits *after*: a simulation
+    puts its scheduling, its crashes and its lost replies there.
+    """
+
+    def __init__(
+        self,
+        before: Callable[[str], Any] | None = None,
+        after: Callable[[str], Any] | None = None,
+    ) -> None:
+        """Start empty."""
+        self._documents: dict[str, Document] = {}
+        self._clock = 0
+        self._before = before or _yield
+        self._after = after or _yield
+
+    def dump(self) -> dict[str, Fields]:
+        """Everything stored, by path."""
+        return {path: document.fields for path, document in sorted(self._documents.items())}
+
+    async def get(self, paths: Sequence[str], *, only: Sequence[str] | None = None) -> list[Document | None]:
+        """See the port."""
+        await self._before("get")
+        found = [self._documents.get(path) for path in paths]
+        result = [_view(document, only) if document else None for document in found]
+        await self._after("get")
+        return result
+
+    async def find(self, query: Find) -> list[Document]:
+        """See the port."""
+        await self._before("find")
+        matching = [
+            document
+            for document in self._in(query.collection)
+            if all(document.fields.get(name) == value for name, value in query.where.items())
+            and all(name.lstrip("-") in document.fields for name in query.order)
+        ]
+        # Firestore breaks ties by id in the direction of the last ordered field.
+        matching.sort(key=lambda each: each.id, reverse=bool(query.order) and query.order[-1].startswith("-"))
+        for name in reversed(query.order):
+            matching.sort(key=lambda each: each.fields[name.lstrip("-")], reverse=name.startswith("-"))
+        if query.after is not None:
+            places = [i for i, each in enumerate(matching) if each.path == query.after.path]
+            matching = matching[places[0] + 1 :] if places else matching
+        result = [_view(document, query.only) for document in matching[: query.limit]]
+        await self._after("find")
+        return result
+
+    async def scan(self, collection: str, *, after: str | None = None, limit: int = 300) -> list[Document]:
+        """See the port."""
+        await self._before("scan")
+        found = sorted(self._in(collection), key=lambda document: document.id)
+        result = [_view(each, None) for each in found if after is None or each.id > after][:limit]
+        await self._after("scan")
+        return result
+
+    async def count(self, collection: str) -> int:
+        """See the port."""
+        await self._before("count")
+        result = len(self._in(collection))
+        await self._after("count")
+        return result
+
+    async def commit(self, writes: Sequence[Write]) -> list[Version]:
+        """See the port."""
+        await self._before("commit")
+        check_commit(writes, 0)
+        for write in writes:
+            self._check(write)
+        self._clock += 1
+        for write in writes:
+            self._apply(write)
+        now = (self._clock, 0)
+        versions = [there.version if (there := self._documents.get(write.path)) else now for write in writes]
+        await self._after("commit")
+        return versions
+
+    async def create_each(self, creations: Sequence[Create]) -> list[Written]:
+        """See the port."""
+        await self._before("create_each")
+        check_commit(creations, 0)
+        self._clock += 1
+        result = []
+        for creation in creations:
+            if creation.path in self._documents:
+                result.append(Written.EXISTS)
+            else:
+                self._apply(creation)
+                result.append(Written.DONE)
+        await self._after("create_each")
+        return result
+
+    async def delete_each(self, paths: Sequence[str]) -> None:
+        """See the port."""
+        await self._before("delete_each")
+        check_commit([Delete(path) for path in paths], 0)
+        for path in paths:
+            self._documents.pop(path, None)
+        await self._after("delete_each")
+
+    def _in(self, collection: str) -> list[Document]:
+        return [each for path, each in self._documents.items() if path.rpartition("/")[0] == collection]
+
+    def _check(self, write: Write) -> None:
+        there = self._documents.get(write.path)
+        match write:
+            case Create() if there is not None:
+                message = "the document exists"
+                raise Conflict(message)
+            case Replace(expected=expected) if there is None or there.version != expected:
+                message = "the document has changed"
+                raise PreconditionLost(message)
+            case Delete(expected=expected) if expected is not None and (there is None or there.version != expected):
+                message = "the document has changed"
+                raise PreconditionLost(message)
+            case _:
+                pass
+
+    def _apply(self, write: Write) -> None:
+        version = (self._clock, 0)
+        match write:
+            case Create(path, fields) | Put(path, fields):
+                self._store(path, copy.deepcopy(dict(fields)), version)
+            case Replace(path, fields):
+                self._store(path, {**self._documents[path].fields, **copy.deepcopy(dict(fields))}, version)
+            case Delete(path):
+                self._documents.pop(path, None)
+
+    def _store(self, path: str, fields: Fields, version: Version) -> None:
+        there = self._documents.get(path)
+        if there is not None and there.fields == fields:
+            # Firestore does not move the update time of a document that a write leaves as it was.
+            return
+        self._documents[path] = Document(path, fields, version)
+
+
+def _view(document: Document, only: Sequence[str] | None) -> Document:
+    fields = {name: value for name, value in document.fields.items() if only is None or name in only}
+    return Document(document.path, copy.deepcopy(fields), document.version)
+
+
+async def _yield(_operation: str) -> None:
+    await asyncio.sleep(0)

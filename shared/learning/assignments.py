@@ -1,0 +1,118 @@
+"""What an assignment asks and by which rules it is graded."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from shared.errors import InvalidRequest
+from shared.learning.answers import read_response, takes_answers
+from shared.learning.attempts import AttemptsPolicy
+from shared.learning.facts import DocumentId, Fact
+from shared.learning.grading import Grade, Grader, compile_grader
+from shared.learning.questions import AnswerKey, Question
+
+Title = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+
+
+class GradingPolicy(Fact):
+    """Which attempt counts, and how many there may be (None: any number)."""
+
+    attempts: AttemptsPolicy = AttemptsPolicy.LAST
+    max_attempts: Annotated[int, Field(ge=1, le=1000)] | None = None
+
+
+class Assignment(Fact):
+    """
+    An assignment without its keys, as learners see it; all that accepting an answer needs.
+
+    The form (its questions) never changes; a changed form is another version.
+    """
+
+    assignment_id: DocumentId
+    course_id: DocumentId
+    title: Title
+    form_version: int = 1
+    policy: GradingPolicy = GradingPolicy()
+    questions: tuple[Question, ...]
+
+    @cached_property
+    def by_id(self) -> dict[str, Question]:
+        """The questions by their id."""
+        return {question.question_id: question for question in self.questions}
+
+    def question(self, question_id: str) -> Question:
+        """
+        The question of that id.
+
+        Raises:
+            InvalidRequest: this assignment has no such question.
+        """
+        question = self.by_id.get(question_id)
+        if question is None:
+            message = f"this assignment has no question {question_id!r}"
+            raise InvalidRequest(message)
+        return question
+
+
+_REMEMBERED_GRADES = 20_000
+
+
+@dataclass(eq=False)
+class Grading:
+    """
+    How answers to one form are graded: questions, compiled keys and policy together.
+
+    Classes answer alike, so grades are remembered by question and answer text.
+    """
+
+    assignment_id: str
+    questions: tuple[Question, ...]
+    policy: GradingPolicy
+    graders: tuple[Grader, ...]
+
+    def __post_init__(self) -> None:
+        """Index the questions; weights are in thousandths of a point."""
+        self.index = {question.question_id: i for i, question in enumerate(self.questions)}
+        self.weights = [int(question.weight * 1000) for question in self.questions]
+        self._remembered: dict[tuple[int, str], Grade] = {}
+
+    @classmethod
+    def of(cls, assignment: Assignment, keys: dict[str, AnswerKey]) -> "Grading":
+        """Compile the *keys* (by question id) of *assignment*."""
+        questions = tuple(question for question in assignment.questions if takes_answers(question))
+        return cls(
+            assignment_id=assignment.assignment_id,
+            questions=questions,
+            policy=assignment.policy,
+            graders=tuple(compile_grader(question, keys[question.question_id]) for question in questions),
+        )
+
+    def grade(self, question: int, answer: str) -> Grade:
+        """
+        Grade the response in *answer* (JSON) to the question of that index.
+
+        Raises:
+            InvalidRequest: it is not a response to that question.
+        """
+        remembered = self._remembered.get((question, answer))
+        if remembered is None:
+            response = read_response(answer, self.questions[question])
+            remembered = self.graders[question](response)
+            if len(self._remembered) < _REMEMBERED_GRADES:
+                self._remembered[question, answer] = remembered
+        return remembered
+
+    def question_index(self, question_id: str) -> int:
+        """
+        The index of the answerable question of that id.
+
+        Raises:
+            InvalidRequest: there is none.
+        """
+        found = self.index.get(question_id)
+        if found is None:
+            message = f"this assignment has no question {question_id!r} to answer"
+            raise InvalidRequest(message)
+        return found

@@ -1,0 +1,247 @@
+"""
+The registers of a shard: for every student and question, the attempts that were applied.
+
+A register names the attempts in it, so an answer that comes again, however late, changes nothing.
+What counts (the effective attempt) and the sums of the item analysis follow from the registers
+alone, whatever order the answers came in.
+"""
+
+import struct
+from bisect import insort
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import orjson
+
+from shared.errors import InvalidRequest
+from shared.learning.answers import AnswerSubmitted
+from shared.learning.assignments import Grading
+from shared.learning.attempts import Attempt, effective
+from shared.learning.item_analysis import Sums, chosen
+from shared.learning.questions import FULL_CREDIT, GRADED_LATER
+from shared.learning.segments import ordered
+from shared.learning.sharding import Shard, position
+
+MAX_ATTEMPTS_KEPT = 1000
+"""More answers to one question than anybody gives; beyond it they are refused, to bound a register."""
+
+_NAME_DIGITS = 24
+"""Of an event id's 64 hexadecimal digits a register keeps 24: 96 bits, among one student's attempts."""
+
+_RECORD = struct.Struct("<IHq12siQ")
+_UNGRADED = -(2**31)
+
+
+class Row:
+    """One student's registers: attempts by question index, in canonical order, and what they come to."""
+
+    __slots__ = ("attempts", "counted", "effective")
+
+    def __init__(self) -> None:
+        """Nothing answered yet."""
+        self.attempts: dict[int, list[Attempt]] = {}
+        self.effective: dict[int, Attempt] = {}
+        self.counted = False
+
+
+class Refused(NamedTuple):
+    """An answer that cannot be graded, and why."""
+
+    event: AnswerSubmitted
+    reason: str
+
+
+class Folded(NamedTuple):
+    """What became of a batch: the new answers in canonical order, how many were there before, and the unusable."""
+
+    applied: list[AnswerSubmitted]
+    duplicates: int
+    refused: list[Refused]
+
+
+class Registers:
+    """The registers of one shard together with their sums."""
+
+    __slots__ = ("_machine_graded", "events", "grading", "rows", "sums")
+
+    def __init__(self, grading: Grading) -> None:
+        """Start empty, to be graded by *grading*."""
+        self.grading = grading
+        self.rows: dict[str, Row] = {}
+        self.events = 0
+        self.sums = Sums.zero(grading.questions)
+        self._machine_graded = [
+            i for i, question in enumerate(grading.questions) if question.type not in GRADED_LATER
+        ]
+
+    def fold(self, events: Iterable[AnswerSubmitted]) -> Folded:
+        """
+        Apply *events*: independent of their order, and of how often each is in there.
+
+        Raises nothing because of an answer: what cannot be graded comes back as refused.
+        """
+        applied: list[AnswerSubmitted] = []
+        refused: list[Refused] = []
+        duplicates = 0
+        for event in events:
+            try:
+                is_new = self._apply(event)
+            except InvalidRequest as error:
+                refused.append(Refused(event, error.message))
+                continue
+            if is_new:
+                applied.append(event)
+            else:
+                duplicates += 1
+        return Folded(ordered(applied), duplicates, refused)
+
+    def _apply(self, event: AnswerSubmitted) -> bool:
+        grading = self.grading
+        if event.assignment_id != grading.assignment_id:
+            message = "this answer belongs to another assignment"
+            raise InvalidRequest(message)
+        question = grading.question_index(event.question_id)
+        row = self.rows.get(event.student_id)
+        kept = row.attempts.get(question) if row is not None else None
+        name = event.event_id[:_NAME_DIGITS]
+        if kept is not None:
+            if any(attempt[1] == name for attempt in kept):
+                return False
+            if len(kept) >= MAX_ATTEMPTS_KEPT:
+                message = f"more than {MAX_ATTEMPTS_KEPT} attempts at one question"
+                raise InvalidRequest(message)
+        credit, code = grading.grade(question, event.answer)
+        attempt = Attempt(event.submitted_at, name, credit, code)
+        if row is None:
+            row = self.rows[event.student_id] = Row()
+            self.sums.students += 1
+        if kept is None:
+            row.attempts[question] = [attempt]
+            counts = attempt
+        else:
+            insort(kept, attempt, key=_rank)
+            found = effective(kept, grading.policy.attempts, grading.policy.max_attempts)
+            counts = found if found is not None else kept[0]
+        self.events += 1
+        self._count(row, question, counts)
+        return True
+
+    def _count(self, row: Row, question: int, attempt: Attempt) -> None:
+        before = row.effective.get(question)
+        if before is attempt:
+            return
+        if row.counted:
+            self._count_complete(row, -1)
+            row.counted = False
+        if before is not None:
+            self._count_one(question, before, -1)
+        row.effective[question] = attempt
+        self._count_one(question, attempt, 1)
+        if all(
+            (found := row.effective.get(i)) is not None and found[2] is not None for i in self._machine_graded
+        ):
+            self._count_complete(row, 1)
+            row.counted = True
+
+    def _count_one(self, question: int, attempt: Attempt, sign: int) -> None:
+        item = self.sums.items[question]
+        self.sums.answers += sign
+        item.answered += sign
+        credit = attempt[2]
+        if credit is not None:
+            item.graded += sign
+            item.credit += sign * credit
+            if credit == FULL_CREDIT:
+                item.correct += sign
+        for option in chosen(attempt[3], self.grading.questions[question]):
+            item.options[option] += sign
+
+    def _count_complete(self, row: Row, sign: int) -> None:
+        weights = self.grading.weights
+        scores = [(i, (row.effective[i][2] or 0) * weights[i]) for i in self._machine_graded]
+        total = sum(score for _, score in scores)
+        sums = self.sums
+        sums.complete += sign
+        sums.total += sign * total
+        sums.total_squares += sign * total * total
+        for i, score in scores:
+            item = sums.items[i]
+            item.scores += sign * score
+            item.squares += sign * score * score
+            item.products += sign * score * total
+
+    def encode(self) -> bytes:
+        """
+        The one byte string of these registers: 38 bytes an attempt, and each student's id once.
+
+        Students and questions come in order of their ids, attempts in canonical order, so equal
+        registers are equal bytes.
+        """
+        questions = [question.question_id for question in self.grading.questions]
+        rank = {i: place for place, i in enumerate(sorted(range(len(questions)), key=questions.__getitem__))}
+        students = sorted(self.rows)
+        header = orjson.dumps({"v": 1, "questions": sorted(questions), "students": students})
+        records = [
+            _RECORD.pack(number, rank[i], at, bytes.fromhex(name), _UNGRADED if credit is None else credit, code)
+            for number, student in enumerate(students)
+            for i, attempts in sorted(self.rows[student].attempts.items(), key=lambda each: rank[each[0]])
+            for at, name, credit, code in attempts
+        ]
+        return b"".join((len(header).to_bytes(4, "little"), header, *records))
+
+    @classmethod
+    def decode(cls, page: bytes, grading: Grading) -> "Registers":
+        """
+        Read back what :meth:`encode` wrote; the sums are counted anew.
+
+        Raises:
+            InvalidRequest: *page* is of no version known here.
+        """
+        result = cls(grading)
+        size = int.from_bytes(page[:4], "little")
+        header = orjson.loads(page[4 : 4 + size])
+        if header["v"] != 1:
+            message = f"unknown page version {header['v']!r}"
+            raise InvalidRequest(message)
+        indexes = [grading.index[question_id] for question_id in header["questions"]]
+        students = header["students"]
+        for number, place, at, name, credit, code in _RECORD.iter_unpack(page[4 + size :]):
+            row = result.rows.setdefault(students[number], Row())
+            attempt = Attempt(at, name.hex(), None if credit == _UNGRADED else credit, code)
+            row.attempts.setdefault(indexes[place], []).append(attempt)
+            result.events += 1
+        result._recount()  # noqa: SLF001  a constructor of this very class
+        return result
+
+    def _recount(self) -> None:
+        policy = self.grading.policy
+        self.sums = Sums.zero(self.grading.questions)
+        self.sums.students = len(self.rows)
+        for row in self.rows.values():
+            for question, attempts in row.attempts.items():
+                found = effective(attempts, policy.attempts, policy.max_attempts)
+                attempt = found if found is not None else attempts[0]
+                row.effective[question] = attempt
+                self._count_one(question, attempt, 1)
+            row.counted = all(
+                (found := row.effective.get(i)) is not None and found[2] is not None for i in self._machine_graded
+            )
+            if row.counted:
+                self._count_complete(row, 1)
+
+    def parts(self, shards: Iterable[Shard]) -> Iterator["Registers"]:
+        """These registers, distributed over *shards* that together cover the same learners; ends this object's use."""
+        for shard in shards:
+            part = Registers(self.grading)
+            part.rows = {student: row for student, row in self.rows.items() if shard.holds(position(student))}
+            part.events = sum(len(kept) for row in part.rows.values() for kept in row.attempts.values())
+            part._recount()  # noqa: SLF001  another instance of this very class
+            yield part
+
+    def in_order(self) -> list[str]:
+        """The students by where they lie on the line of learners, which no split changes."""
+        return sorted(self.rows, key=lambda student: (position(student), student))
+
+
+def _rank(attempt: Attempt) -> tuple[int, str]:
+    return (attempt[0], attempt[1])

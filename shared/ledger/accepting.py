@@ -1,0 +1,67 @@
+"""Puts answers on record: one document each, created once."""
+
+from dataclasses import dataclass
+
+from shared import metrics
+from shared.documents.base import Documents, Written
+from shared.errors import Conflict, Unavailable
+from shared.ledger.base import PENDING, pending_path
+from shared.ledger.group_commit import GroupCommit
+from shared.learning.answers import AnswerSubmitted, decode, encode, payload_digest
+
+_TRIES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An answer that is on record: the event as stored, its JSON, and whether it was there before."""
+
+    event: AnswerSubmitted
+    text: str
+    duplicate: bool
+
+
+class PendingAnswers:
+    """The answers that wait to be merged, as those who accept answers see them."""
+
+    def __init__(self, documents: Documents) -> None:
+        """Keep them in *documents*."""
+        self._documents = documents
+        self._group_commit = GroupCommit(documents)
+
+    async def record(self, event: AnswerSubmitted) -> Recorded:
+        """
+        Put *event* on record; returning means that it is durable.
+
+        A resend is recognised by its id and returns what was stored the first time.
+
+        Raises:
+            Conflict: that submission id is on record with another answer.
+            Unavailable: it is not known whether it is on record; resend it.
+        """
+        path = pending_path(event)
+        text = encode(event)
+        for _ in range(_TRIES):
+            written = await self._group_commit.create(path, {"event": text}, size=len(text))
+            if written is Written.DONE:
+                metrics.answers_accepted.labels(event.source, "new").inc()
+                return Recorded(event, text, duplicate=False)
+            [stored] = await self._documents.get([path])
+            if stored is None:
+                continue  # merged and removed since; recorded again, the registers will know it
+            if stored.fields["event"] == text:
+                metrics.answers_accepted.labels(event.source, "new").inc()
+                return Recorded(event, text, duplicate=False)  # ours: the reply to the first try was lost
+            known = decode(stored.fields["event"])
+            if payload_digest(known) != payload_digest(event):
+                metrics.answers_accepted.labels(event.source, "conflict").inc()
+                message = "this submissionId is on record with another answer"
+                raise Conflict(message)
+            metrics.answers_accepted.labels(event.source, "duplicate").inc()
+            return Recorded(known, stored.fields["event"], duplicate=True)
+        message = "the answer could not be put on record"
+        raise Unavailable(message)
+
+    async def count(self) -> int:
+        """How many answers wait, over all assignments."""
+        return await self._documents.count(PENDING)

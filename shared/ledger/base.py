@@ -1,0 +1,61 @@
+"""
+Where the ledger keeps what, and the shapes of it.
+
+- ``pendingAnswers/{eventId}``: an answer on record, not merged yet. ``event``: its canonical JSON.
+- ``browserAnswers/{eventId}``: the same, written by a browser under the security rules, as a map.
+- ``rejectedAnswers/{eventId}``: an answer that cannot be graded. ``event``, ``reason``, ``at``.
+- ``ledgers/{assignmentId}/shards/{shard}``: the head of a shard. ``seq`` and ``digest`` of its newest
+  segment, ``events`` merged, ``sums``; ``page``: the registers as of segment ``pageSeq``;
+  ``parent``, and ``splitBits`` once it has been split (its children then hold what it held).
+- ``ledgers/{assignmentId}/shards/{shard}/segments/{seq}``: answers, immutable. ``first`` and ``last``
+  segment in this document (one, until compaction joins several), ``parts`` with ``count``, ``digest``
+  and ``mergedAt`` of each, ``body``: their packed texts, one a line, compressed; or, when the body
+  has moved to the archive, ``archive``: its name there.
+- ``assignments/{assignmentId}``: ``stats`` and ``asOf`` are the ledger's, the rest the catalog's.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.learning.answers import AnswerSubmitted
+from shared.learning.sharding import Shard
+
+PENDING = "pendingAnswers"
+FROM_BROWSERS = "browserAnswers"
+REJECTED = "rejectedAnswers"
+
+HEAD_FIELDS = ("seq", "digest", "events", "sums", "splitBits")
+
+
+def pending_path(event: AnswerSubmitted) -> str:
+    """Where *event* waits to be merged."""
+    return f"{FROM_BROWSERS if event.source == 'browser' else PENDING}/{event.event_id}"
+
+
+def shards_path(assignment_id: str) -> str:
+    """The collection of an assignment's shard heads."""
+    return f"ledgers/{assignment_id}/shards"
+
+
+def head_path(assignment_id: str, shard: Shard) -> str:
+    """The head of *shard*."""
+    return f"{shards_path(assignment_id)}/{shard.name}"
+
+
+def segments_path(assignment_id: str, shard: Shard) -> str:
+    """The collection of a shard's segments."""
+    return f"{head_path(assignment_id, shard)}/segments"
+
+
+def segment_path(assignment_id: str, shard: Shard, seq: int) -> str:
+    """The document whose first segment is *seq*; ids sort as numbers do."""
+    return f"{segments_path(assignment_id, shard)}/{seq:010d}"
+
+
+@dataclass(frozen=True, slots=True)
+class AsOf:
+    """How fresh a figure is: answers merged into it, answers known to wait, and when it was made."""
+
+    events: int
+    pending: int
+    at: datetime

@@ -1,0 +1,320 @@
+"""
+Merges answers into shards: gathers them for a moment, folds them, commits once.
+
+Whatever happens between two steps, the next worker repeats them without effect: a commit is atomic
+and fails as a whole when another was first, and registers know the answers that they hold.
+"""
+
+import asyncio
+import random
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from shared import metrics
+from shared.documents.base import MAX_WRITES, Documents, Put
+from shared.errors import Conflict, NotFound, PreconditionLost, Unavailable
+from shared.learning.answers import AnswerSubmitted, encode
+from shared.learning.assignments import Grading
+from shared.learning.registers import Folded, Refused
+from shared.learning.sharding import WHOLE, Shard, position
+from shared.ledger.base import REJECTED, pending_path
+from shared.ledger.rolling_up import RollUp, Totals
+from shared.ledger.shards import HasSplit, Shards, ShardState
+
+By = Literal["message", "trigger", "sweep"]
+
+_MOST_TOGETHER = 2000
+_MOST_BYTES = 600_000
+_REFUSED_TOGETHER = 50
+_TRIES = 10
+_PAUSE_SECONDS = 0.02
+_KEPT_SHARDS = 512
+_SPLIT_BITS = 2
+_CROWD = 4 * _MOST_TOGETHER
+_DEADLINE_SECONDS = 45.0
+
+
+@dataclass(frozen=True, slots=True)
+class MergeSettings:
+    """How long answers gather, how large a page may grow, how often an assignment is rolled up."""
+
+    gather_seconds: float = 0.15
+    gather_events: int = 10
+    page_bytes: int = 384 * 1024
+    rollup_seconds: float = 1.0
+
+
+@dataclass(eq=False, slots=True)
+class _Offer:
+    """Some answers on their way into one shard; the *done* future says whether to lead the roll-up."""
+
+    events: list[AnswerSubmitted]
+    by: By
+    forget: bool
+    done: asyncio.Future[bool] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+@dataclass(eq=False, slots=True)
+class _Lane:
+    """The queue in front of one shard, and the task that empties it."""
+
+    offers: list[_Offer] = field(default_factory=list)
+    events: int = 0
+    merging: int = 0
+    enough: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+
+class Merger:
+    """One worker. Several may run at once, in one process or many: they cost each other time, nothing else."""
+
+    def __init__(
+        self,
+        documents: Documents,
+        *,
+        grading_of: Callable[[str], Awaitable[Grading]],
+        now: Callable[[], datetime],
+        settings: MergeSettings | None = None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """Merge into *documents*; *grading_of* gives the keys of an assignment, or raises NotFound."""
+        self._documents = documents
+        self._grading_of = grading_of
+        self._now = now
+        self._settings = settings or MergeSettings()
+        self._jitter = jitter
+        self._shards = Shards(documents)
+        self._lanes: dict[tuple[str, Shard], _Lane] = {}
+        self._states: OrderedDict[tuple[str, Shard], ShardState] = OrderedDict()
+        self._splits: dict[tuple[str, Shard], int] = {}
+        self.figures = RollUp(
+            documents,
+            self._shards,
+            grading_of=grading_of,
+            known_totals=self._known_totals,
+            waiting=self.waiting,
+            now=now,
+            interval_seconds=self._settings.rollup_seconds,
+        )
+
+    async def merge(self, events: Sequence[AnswerSubmitted], *, by: By, forget: bool = True) -> None:
+        """
+        Return when *events* are in their shards, and what must follow has followed.
+
+        With *forget*, their pending documents are gone, and one caller of each batch waits for the
+        assignment document: should it be cut off, its message comes again. Without (the sweep, whose
+        pending documents are its only memory), they stay, and every caller waits.
+
+        Raises:
+            Unavailable: some may not be merged; offer them again.
+        """
+        by_assignment: dict[str, list[AnswerSubmitted]] = {}
+        for event in events:
+            by_assignment.setdefault(event.assignment_id, []).append(event)
+        await asyncio.gather(
+            *(self._merge_one(assignment_id, some, by, forget) for assignment_id, some in by_assignment.items())
+        )
+
+    async def _merge_one(self, assignment_id: str, events: list[AnswerSubmitted], by: By, forget: bool) -> None:  # noqa: FBT001
+        try:
+            await self._grading_of(assignment_id)
+        except NotFound:
+            await self._record_refused([Refused(event, "there is no such assignment") for event in events])
+            if forget:
+                await self._forget(events)
+            return
+        offers = self._distribute(assignment_id, WHOLE, events, by, forget=forget)
+        leads = await asyncio.gather(*(asyncio.shield(offer.done) for offer in offers))
+        if any(leads) or not forget:
+            await self.figures.roll_up(assignment_id)
+
+    def waiting(self, assignment_id: str) -> int:
+        """How many answers of an assignment this worker knows to wait."""
+        return sum(lane.events + lane.merging for (of, _), lane in self._lanes.items() if of == assignment_id)
+
+    def _distribute(
+        self, assignment_id: str, start: Shard, events: Iterable[AnswerSubmitted], by: By, *, forget: bool
+    ) -> list[_Offer]:
+        by_shard: dict[Shard, list[AnswerSubmitted]] = {}
+        for event in events:
+            shard = start
+            place = position(event.student_id)
+            while bits := self._splits.get((assignment_id, shard)):
+                shard = shard.child(place, bits)
+            by_shard.setdefault(shard, []).append(event)
+        offers = []
+        for shard, some in by_shard.items():
+            offer = _Offer(some, by, forget)
+            self._enqueue(assignment_id, shard, offer)
+            offers.append(offer)
+        return offers
+
+    def _enqueue(self, assignment_id: str, shard: Shard, offer: _Offer) -> None:
+        lane = self._lanes.setdefault((assignment_id, shard), _Lane())
+        lane.offers.append(offer)
+        lane.events += len(offer.events)
+        if lane.events >= self._settings.gather_events:
+            lane.enough.set()
+        if lane.task is None:
+            lane.task = asyncio.create_task(self._run(assignment_id, shard, lane))
+
+    async def _run(self, assignment_id: str, shard: Shard, lane: _Lane) -> None:
+        """Empty one lane, batch by batch; what arrives during a commit is the next batch."""
+        while lane.offers:
+            await self._gather(lane)
+            offers = _take(lane)
+            lane.merging = sum(len(offer.events) for offer in offers)
+            batch = asyncio.create_task(self._merge_batch(assignment_id, shard, lane, offers))
+            await asyncio.wait([batch])
+            lane.merging = 0
+            failure = Unavailable("the merge was cut off") if batch.cancelled() else batch.exception()
+            for offer in offers:
+                if failure is not None and not offer.done.done():
+                    offer.done.set_exception(failure)
+                    offer.done.exception()  # nobody may be waiting any more
+        del self._lanes[assignment_id, shard]
+
+    async def _gather(self, lane: _Lane) -> None:
+        if lane.events >= self._settings.gather_events:
+            return
+        lane.enough.clear()
+        try:
+            async with asyncio.timeout(self._settings.gather_seconds):
+                await lane.enough.wait()
+        except TimeoutError:
+            pass
+
+    async def _merge_batch(self, assignment_id: str, shard: Shard, lane: _Lane, offers: list[_Offer]) -> None:
+        events = [event for offer in offers for event in offer.events]
+        try:
+            async with asyncio.timeout(_DEADLINE_SECONDS):
+                folded = await self._fold_and_commit(assignment_id, shard, events)
+                if folded is None:
+                    self._hand_down(assignment_id, shard, offers)
+                    return
+                await self._record_refused(folded.refused)
+                await self._forget([event for offer in offers if offer.forget for event in offer.events])
+        except TimeoutError as error:
+            message = "the merge took too long"
+            raise Unavailable(message) from error
+        _count(folded, offers)
+        lane.merging = 0
+        for number, offer in enumerate(offers):
+            offer.done.set_result(number == 0)
+        state = self._states.get((assignment_id, shard))
+        if state is not None and (state.page_bytes > self._settings.page_bytes or lane.events > _CROWD):
+            await self._split(assignment_id, state)
+
+    async def _fold_and_commit(
+        self, assignment_id: str, shard: Shard, events: list[AnswerSubmitted]
+    ) -> Folded | None:
+        """None: the shard has been split, and its children want the events."""
+        key = (assignment_id, shard)
+        for attempt in range(_TRIES):
+            if attempt:
+                await asyncio.sleep(_PAUSE_SECONDS * 2 ** min(attempt, 5) * self._jitter())
+            state = self._states.pop(key, None)
+            if state is None:
+                loaded = await self._shards.load(await self._grading_of(assignment_id), shard)
+                if isinstance(loaded, HasSplit):
+                    self._splits[key] = loaded.by_bits
+                    return None
+                state = loaded
+            folded = state.registers.fold(events)
+            try:
+                if folded.applied:
+                    await self._shards.append(state, folded.applied, now=self._now())
+            except (Conflict, PreconditionLost):
+                metrics.merge_commits.labels("lost").inc()
+                continue
+            except Unavailable:
+                # It may have happened. Loading the shard again tells, and folding again is harmless.
+                metrics.merge_commits.labels("unknown").inc()
+                if attempt == _TRIES - 1:
+                    raise
+                continue
+            if folded.applied:
+                metrics.merge_commits.labels("done").inc()
+            self._keep(key, state)
+            return folded
+        message = "other workers kept being first"
+        raise Unavailable(message)
+
+    def _keep(self, key: tuple[str, Shard], state: ShardState) -> None:
+        self._states[key] = state
+        while len(self._states) > _KEPT_SHARDS:
+            self._states.popitem(last=False)
+
+    def _hand_down(self, assignment_id: str, shard: Shard, offers: list[_Offer]) -> None:
+        for offer in offers:
+            children = self._distribute(assignment_id, shard, offer.events, offer.by, forget=offer.forget)
+            task = asyncio.gather(*(child.done for child in children), return_exceptions=True)
+            task.add_done_callback(lambda done, offer=offer: _settle(offer, done.result()))
+
+    async def _split(self, assignment_id: str, state: ShardState) -> None:
+        key = (assignment_id, state.shard)
+        self._states.pop(key, None)
+        try:
+            children = await self._shards.split(state, _SPLIT_BITS)
+        except (Conflict, PreconditionLost, Unavailable):
+            return  # another worker wrote, or it is not known: the next merge loads the shard and sees
+        self._splits[key] = _SPLIT_BITS
+        for child in children:
+            self._keep((assignment_id, child.shard), child)
+
+    async def _forget(self, events: Sequence[AnswerSubmitted]) -> None:
+        paths = list({pending_path(event) for event in events})
+        for start in range(0, len(paths), MAX_WRITES):
+            await self._documents.delete_each(paths[start : start + MAX_WRITES])
+
+    async def _record_refused(self, refused: Sequence[Refused]) -> None:
+        documents = {
+            f"{REJECTED}/{each.event.event_id}": {"event": encode(each.event), "reason": each.reason, "at": self._now()}
+            for each in refused
+        }
+        puts = [Put(path, fields) for path, fields in documents.items()]
+        for start in range(0, len(puts), _REFUSED_TOGETHER):
+            await self._documents.commit(puts[start : start + _REFUSED_TOGETHER])
+        metrics.answers_refused.inc(len(puts))
+
+    def _known_totals(self, assignment_id: str) -> Totals | None:
+        state = self._states.get((assignment_id, WHOLE))
+        if state is None or state.version is None:
+            return None
+        return Totals(state.registers.events, state.registers.sums, 0)
+
+
+def _take(lane: _Lane) -> list[_Offer]:
+    """As many whole offers as fit one commit; at least one."""
+    taken: list[_Offer] = []
+    events = size = 0
+    while lane.offers:
+        offer = lane.offers[0]
+        count, weight = len(offer.events), sum(len(event.answer) + 80 for event in offer.events)
+        if taken and (events + count > _MOST_TOGETHER or size + weight > _MOST_BYTES):
+            break
+        taken.append(lane.offers.pop(0))
+        events, size = events + count, size + weight
+    lane.events -= events
+    return taken
+
+
+def _settle(offer: _Offer, outcomes: Sequence[bool | BaseException]) -> None:
+    if offer.done.done():
+        return
+    failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    if failures:
+        offer.done.set_exception(failures[0])
+        offer.done.exception()
+    else:
+        offer.done.set_result(any(outcomes))
+
+
+def _count(folded: Folded, offers: list[_Offer]) -> None:
+    brought_by = {event.event_id: offer.by for offer in offers for event in offer.events}
+    for event in folded.applied:
+        metrics.answers_merged.labels(brought_by[event.event_id]).inc()
+    metrics.answers_repeated.inc(folded.duplicates)

@@ -1,0 +1,121 @@
+"""Writes the assignment document that browsers listen to: the sum of its shards, not too often."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.documents.base import Documents, Replace, Version
+from shared.errors import PreconditionLost
+from shared.learning import item_analysis
+from shared.learning.assignments import Grading
+from shared.learning.item_analysis import Sums
+from shared.ledger.shards import Shards
+
+_TRIES = 6
+_STUDENTS_PER_INTERVAL = 2000
+"""A class of 2,000 is told half as often as a small one: what listeners read grows with the class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The sums of a whole assignment, the answers in them, and in how many intervals learners are kept."""
+
+    events: int
+    sums: Sums
+    shard_bits: int
+
+
+@dataclass(slots=True)
+class _Progress:
+    next: asyncio.Task[None] | None = None
+    began_at: float = float("-inf")
+    students: int = 0
+    version: Version | None = None
+    written: tuple[int, int] = (-1, -1)
+
+
+class RollUp:
+    """Brings assignment documents up to date."""
+
+    def __init__(  # noqa: PLR0913  the seams of the one place where three of them meet
+        self,
+        documents: Documents,
+        shards: Shards,
+        *,
+        grading_of: Callable[[str], Awaitable[Grading]],
+        known_totals: Callable[[str], Totals | None],
+        waiting: Callable[[str], int],
+        now: Callable[[], datetime],
+        interval_seconds: float,
+    ) -> None:
+        """
+        Write to *documents*; at least *interval_seconds* lie between two writes of one assignment.
+
+        *known_totals* may give an assignment's totals without a read, *waiting* says how many of its
+        answers are known to wait.
+        """
+        self._documents = documents
+        self._shards = shards
+        self._grading_of = grading_of
+        self._known_totals = known_totals
+        self._waiting = waiting
+        self._now = now
+        self._interval_seconds = interval_seconds
+        self._progress: dict[str, _Progress] = {}
+
+    async def roll_up(self, assignment_id: str) -> None:
+        """Return when the assignment document shows everything that was merged before this call."""
+        progress = self._progress.setdefault(assignment_id, _Progress())
+        if progress.next is None:
+            progress.next = asyncio.create_task(self._in_turn(assignment_id, progress))
+        await asyncio.shield(progress.next)
+
+    async def _in_turn(self, assignment_id: str, progress: _Progress) -> None:
+        loop = asyncio.get_running_loop()
+        interval = self._interval_seconds * (1 + progress.students / _STUDENTS_PER_INTERVAL)
+        await asyncio.sleep(max(0.0, progress.began_at + interval - loop.time()))
+        progress.began_at = loop.time()
+        progress.next = None  # whoever asks from here on needs the one after this
+        await self._write(assignment_id, progress)
+
+    async def _write(self, assignment_id: str, progress: _Progress) -> None:
+        path = f"assignments/{assignment_id}"
+        grading = await self._grading_of(assignment_id)
+        for _ in range(_TRIES):
+            if progress.version is None:
+                [document] = await self._documents.get([path], only=["asOf"])
+                if document is None:
+                    return
+                as_of = document.fields.get("asOf") or {"events": -1, "pending": -1}
+                progress.version, progress.written = document.version, (as_of["events"], as_of["pending"])
+            totals = self._known_totals(assignment_id) or await self.totals(grading)
+            progress.students = totals.sums.students
+            figures = (totals.events, self._waiting(assignment_id))
+            if totals.events < progress.written[0] or figures == progress.written:
+                return  # somebody who read later was here before us
+            fields = {
+                "stats": item_analysis.as_document(item_analysis.statistics(totals.sums, grading.questions)),
+                "asOf": {"events": figures[0], "pending": figures[1], "at": self._now()},
+                "shardBits": totals.shard_bits,
+            }
+            expected, progress.version = progress.version, None  # unknown until the store confirms
+            try:
+                [progress.version] = await self._documents.commit([Replace(path, fields, expected)])
+            except PreconditionLost:
+                continue
+            progress.written = figures
+            return
+        message = "the assignment document keeps changing"
+        raise PreconditionLost(message)
+
+    async def totals(self, grading: Grading) -> Totals:
+        """Add up the heads of all shards: one read each."""
+        heads = await self._shards.heads(grading.assignment_id)
+        if not heads:
+            return Totals(0, Sums.zero(grading.questions), 0)
+        return Totals(
+            events=sum(head.events for head in heads),
+            sums=item_analysis.add(head.sums for head in heads),
+            shard_bits=max(head.shard.bits for head in heads),
+        )

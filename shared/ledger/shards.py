@@ -1,0 +1,275 @@
+"""Loads, advances and splits the shards of an assignment: each step one atomic commit."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from shared.documents.base import Create, Document, Documents, Find, Replace, Version, Write
+from shared.errors import LecternError, PreconditionLost
+from shared.learning import segments
+from shared.learning.answers import AnswerSubmitted
+from shared.learning.assignments import Grading
+from shared.learning.item_analysis import Sums
+from shared.learning.registers import Registers
+from shared.learning.sharding import Shard, named
+from shared.ledger.base import HEAD_FIELDS, head_path, segment_path, segments_path, shards_path
+
+_SMALL_PAGE_EVENTS = 1000
+_MOST_BEHIND = 16
+"""A page larger than a few dozen KiB is written with every 16th segment only; in between, whoever
+loads the shard folds the segments since."""
+
+_BYTES_PER_ATTEMPT = 38
+_BYTES_PER_STUDENT = 32
+_SCAN = 200
+
+
+class BrokenChain(LecternError):
+    """What is stored does not follow from what was stored before it: somebody must look."""
+
+
+@dataclass(slots=True)
+class ShardState:
+    """A shard as one worker knows it: current until a precondition says otherwise."""
+
+    shard: Shard
+    registers: Registers
+    seq: int
+    digest: str
+    page_seq: int
+    version: Version | None
+
+    @property
+    def page_bytes(self) -> int:
+        """About how large its page is."""
+        return _BYTES_PER_ATTEMPT * self.registers.events + _BYTES_PER_STUDENT * len(self.registers.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class HasSplit:
+    """The shard was split in ``2**by_bits``; its children hold what it held."""
+
+    by_bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a roll-up needs of a shard that has not been split."""
+
+    shard: Shard
+    seq: int
+    digest: str
+    events: int
+    sums: Sums
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One merge's answers, as stored: their packed text, and when they were merged."""
+
+    seq: int
+    packed: bytes
+    digest: str
+    merged_at: datetime
+
+
+class Shards:
+    """The shards of all assignments, in the document store."""
+
+    def __init__(self, documents: Documents) -> None:
+        """Keep them in *documents*."""
+        self._documents = documents
+
+    async def load(self, grading: Grading, shard: Shard) -> ShardState | HasSplit:
+        """
+        Read *shard*: its page, and the segments since.
+
+        Raises:
+            BrokenChain: they do not lead to the digest in its head.
+        """
+        for _ in range(4):
+            [head] = await self._documents.get([head_path(grading.assignment_id, shard)])
+            if head is None:
+                return ShardState(shard, Registers(grading), 0, segments.GENESIS, 0, None)
+            fields = head.fields
+            if fields.get("splitBits"):
+                return HasSplit(fields["splitBits"])
+            tail = await self._tail(grading.assignment_id, shard, fields["pageSeq"], fields["seq"])
+            if tail is None:
+                continue  # compacted while we read
+            registers = Registers.decode(fields["page"], grading)
+            digest = tail[-1].digest if tail else fields["digest"]
+            for segment in tail:
+                registers.fold(segments.unpack(segment.packed))
+            if digest != fields["digest"] or registers.events != fields["events"]:
+                message = f"shard {shard.name} of {grading.assignment_id} does not follow from its segments"
+                raise BrokenChain(message)
+            return ShardState(shard, registers, fields["seq"], digest, fields["pageSeq"], head.version)
+        message = "the shard keeps changing"
+        raise PreconditionLost(message)
+
+    async def _tail(self, assignment_id: str, shard: Shard, after: int, last: int) -> list[Segment] | None:
+        if after == last:
+            return []
+        paths = [segment_path(assignment_id, shard, seq) for seq in range(after + 1, last + 1)]
+        found = await self._documents.get(paths)
+        if any(document is None for document in found):
+            return None
+        return [segment for document in found if document is not None for segment in read_segments(document)]
+
+    async def append(self, state: ShardState, applied: Sequence[AnswerSubmitted], *, now: datetime) -> None:
+        """
+        Commit one merge: the next segment and the head, both or neither.
+
+        *applied* are in ``state.registers`` already, in canonical order here. *state* moves on with
+        the commit; after any error it is of no use and must be loaded again.
+
+        Raises:
+            Conflict, PreconditionLost: another worker was first; nothing was written.
+            Unavailable: whether it was written is not known.
+        """
+        assignment_id = state.registers.grading.assignment_id
+        seq = state.seq + 1
+        packed = segments.pack(applied)
+        digest = segments.chain(state.digest, packed)
+        segment = Create(
+            segment_path(assignment_id, state.shard, seq),
+            {
+                "first": seq,
+                "last": seq,
+                "parts": [{"count": len(applied), "digest": digest, "mergedAt": now}],
+                "body": segments.compress(packed),
+            },
+        )
+        fields: dict[str, Any] = {
+            "seq": seq,
+            "digest": digest,
+            "events": state.registers.events,
+            "sums": state.registers.sums.encode(),
+        }
+        page_seq = state.page_seq
+        if seq - page_seq >= _MOST_BEHIND or state.registers.events <= _SMALL_PAGE_EVENTS or state.version is None:
+            page_seq = seq
+            fields |= {"page": state.registers.encode(), "pageSeq": seq}
+        path = head_path(assignment_id, state.shard)
+        head: Write = (
+            Create(path, {"parent": "", **fields})
+            if state.version is None
+            else Replace(path, fields, state.version)
+        )
+        versions = await self._documents.commit([segment, head])
+        state.seq, state.digest, state.page_seq, state.version = seq, digest, page_seq, versions[-1]
+
+    async def split(self, state: ShardState, by_bits: int) -> list[ShardState]:
+        """
+        Give what *state* holds to ``2**by_bits`` children, in one commit; *state* is of no use after.
+
+        Segments stay where they are: a child's history is its parent's up to here, then its own.
+
+        Raises:
+            Conflict, PreconditionLost: another worker changed the shard first; nothing was written.
+        """
+        if state.version is None:
+            message = "an empty shard has nothing to split"
+            raise ValueError(message)
+        assignment_id = state.registers.grading.assignment_id
+        children = state.shard.split(by_bits)
+        parts = list(state.registers.parts(children))
+        creations: list[Write] = [
+            Create(
+                head_path(assignment_id, child),
+                {
+                    "parent": state.shard.name,
+                    "seq": state.seq,
+                    "digest": state.digest,
+                    "events": registers.events,
+                    "sums": registers.sums.encode(),
+                    "page": registers.encode(),
+                    "pageSeq": state.seq,
+                },
+            )
+            for child, registers in zip(children, parts, strict=True)
+        ]
+        emptied = Replace(
+            head_path(assignment_id, state.shard),
+            {"splitBits": by_bits, "page": b"", "sums": "", "pageSeq": state.seq},
+            state.version,
+        )
+        versions = await self._documents.commit([*creations, emptied])
+        return [
+            ShardState(child, registers, state.seq, state.digest, state.seq, version)
+            for child, registers, version in zip(children, parts, versions[:-1], strict=True)
+        ]
+
+    async def replace(self, state: ShardState, rebuilt: Registers) -> None:
+        """
+        Put *rebuilt* registers in the place of those that *state* was loaded with.
+
+        Raises:
+            PreconditionLost: an answer was merged since *state* was loaded.
+        """
+        if state.version is None:
+            return
+        fields = {
+            "events": rebuilt.events,
+            "sums": rebuilt.sums.encode(),
+            "page": rebuilt.encode(),
+            "pageSeq": state.seq,
+        }
+        path = head_path(rebuilt.grading.assignment_id, state.shard)
+        await self._documents.commit([Replace(path, fields, state.version)])
+
+    async def heads(self, assignment_id: str) -> list[Head]:
+        """The shards that hold an assignment's answers now, in the order of the line of learners."""
+        found = await scan_all(self._documents, shards_path(assignment_id), only=HEAD_FIELDS)
+        return sorted(
+            (
+                Head(
+                    named(document.id),
+                    document.fields["seq"],
+                    document.fields["digest"],
+                    document.fields["events"],
+                    Sums.decode(document.fields["sums"]),
+                )
+                for document in found
+                if not document.fields.get("splitBits")
+            ),
+            key=lambda head: head.shard.first,
+        )
+
+    async def segments(self, assignment_id: str, shard: Shard) -> AsyncIterator[Document]:
+        """The documents of a shard's own segments, in order (not those it has from its parent)."""
+        last: str | None = None
+        while True:
+            page = await self._documents.scan(segments_path(assignment_id, shard), after=last, limit=_SCAN)
+            for document in page:
+                yield document
+            if len(page) < _SCAN:
+                return
+            last = page[-1].id
+
+
+async def scan_all(documents: Documents, collection: str, *, only: Sequence[str] | None = None) -> list[Document]:
+    """Every document of a *collection* that is known to be small."""
+    found: list[Document] = []
+    while True:
+        page = await documents.find(
+            Find(collection, after=found[-1] if found else None, only=only, limit=_SCAN)
+        )
+        found += page
+        if len(page) < _SCAN:
+            return found
+
+
+def read_segments(document: Document) -> list[Segment]:
+    """The segments in a document of ``…/segments``, which must still have its body."""
+    return split_body(document.fields, segments.decompress(document.fields["body"]))
+
+
+def split_body(fields: Any, body: bytes) -> list[Segment]:
+    """The segments whose packed texts are the lines of *body*."""
+    return [
+        Segment(fields["first"] + number, packed, part["digest"], part["mergedAt"])
+        for number, (packed, part) in enumerate(zip(body.split(b"\n"), fields["parts"], strict=True))
+    ]

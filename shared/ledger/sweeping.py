@@ -1,0 +1,117 @@
+"""Finds the answers that no message brought to a merge, and brings them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared import metrics
+from shared.documents.base import Document, Documents
+from shared.errors import InvalidRequest
+from shared.learning.answers import AnswerSubmitted, decode, moment
+from shared.ledger.base import FROM_BROWSERS, PENDING, pending_path
+from shared.ledger.browser_answers import from_browser
+from shared.ledger.merging import Merger
+
+_PAGE = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep found: answers merged by it, and documents set aside because they are none."""
+
+    answers: int
+    unreadable: int
+
+
+class Sweep:
+    """Drains the pending collections of everything that was there when it began."""
+
+    def __init__(
+        self,
+        documents: Documents,
+        merger: Merger,
+        *,
+        now: Callable[[], datetime],
+        set_aside: Callable[[Document, str], Awaitable[None]],
+        young: timedelta = timedelta(seconds=2),
+    ) -> None:
+        """
+        Leave answers younger than *young* to the messages that are on their way with them.
+
+        *set_aside* stores a document that is no answer where somebody will look.
+        """
+        self._documents = documents
+        self._merger = merger
+        self._now = now
+        self._set_aside = set_aside
+        self._young = young
+
+    async def run(self) -> Swept:
+        """
+        Return when everything that was pending at the start is merged, by this sweep or by a message.
+
+        Raises:
+            Unavailable: something may be left; sweep again.
+        """
+        began = self._now()
+        answers = unreadable = 0
+        while True:
+            waiting = 0
+            for collection in (PENDING, FROM_BROWSERS):
+                merged, bad, young = await self._pass(collection, began)
+                answers, unreadable, waiting = answers + merged, unreadable + bad, waiting + young
+            if not waiting:
+                metrics.pending_answers.set(0)
+                return Swept(answers, unreadable)
+            await asyncio.sleep(self._young.total_seconds() / 4)
+
+    async def _pass(self, collection: str, began: datetime) -> tuple[int, int, int]:
+        merged = bad = waiting = 0
+        last: str | None = None
+        while True:
+            page = await self._documents.scan(collection, after=last, limit=_PAGE)
+            ripe: list[AnswerSubmitted] = []
+            for document in page:
+                try:
+                    event = read_pending(document)
+                except InvalidRequest as error:
+                    await self._set_aside(document, error.message)
+                    await self._documents.delete_each([document.path])
+                    bad += 1
+                    continue
+                submitted = moment(event.submitted_at)
+                if submitted > began:
+                    continue  # for the messages, or the next sweep
+                if submitted > self._now() - self._young:
+                    waiting += 1
+                else:
+                    ripe.append(event)
+            await self._bring(ripe)
+            merged += len(ripe)
+            if len(page) < _PAGE:
+                return merged, bad, waiting
+            last = page[-1].id
+
+    async def _bring(self, events: Sequence[AnswerSubmitted]) -> None:
+        if events:
+            await self._merger.merge(events, by="sweep", forget=False)
+            await self._documents.delete_each([pending_path(event) for event in events])
+
+
+def read_pending(document: Document) -> AnswerSubmitted:
+    """
+    The answer in a pending *document*, whoever wrote it.
+
+    Raises:
+        InvalidRequest: there is none, or it is not the one that its name says.
+    """
+    if document.path.startswith(FROM_BROWSERS):
+        event = from_browser(document.id, document.fields)
+    else:
+        event = decode(document.fields.get("event", ""))
+    if event.event_id != document.id:
+        message = "the document's id is not its event's"
+        raise InvalidRequest(message)
+    return event
+

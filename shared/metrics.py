@@ -1,0 +1,58 @@
+"""What is counted, for ``/metrics`` in Prometheus' text format."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+REGISTRY = CollectorRegistry()
+
+requests = Counter(
+    "lectern_requests", "Requests answered, by function and status.", ["function", "status"], registry=REGISTRY
+)
+request_seconds = Histogram(
+    "lectern_request_seconds",
+    "Time to answer a request, by function.",
+    ["function"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+    registry=REGISTRY,
+)
+answers_accepted = Counter(
+    "lectern_answers_accepted", "Answers put on record, by source and outcome.", ["source", "outcome"], registry=REGISTRY
+)
+answers_merged = Counter(
+    "lectern_answers_merged",
+    "Answers merged for the first time, by what brought them: a message, a trigger or the sweep.",
+    ["by"],
+    registry=REGISTRY,
+)
+answers_repeated = Counter(
+    "lectern_answers_repeated", "Answers that came to a merge again and changed nothing.", registry=REGISTRY
+)
+answers_refused = Counter(
+    "lectern_answers_refused", "Answers that cannot be graded, kept in rejectedAnswers.", registry=REGISTRY
+)
+merge_commits = Counter(
+    "lectern_merge_commits", "Commits of a merge, by outcome: done or lost.", ["outcome"], registry=REGISTRY
+)
+dead_letters = Counter(
+    "lectern_dead_letters", "Messages set aside because nobody can handle them.", ["function"], registry=REGISTRY
+)
+doorbells_lost = Counter(
+    "lectern_doorbells_lost", "Messages that could not be published; the sweep makes them good.", registry=REGISTRY
+)
+pending_answers = Gauge(
+    "lectern_pending_answers", "Pending events in the collection, when last counted.", registry=REGISTRY
+)
+discrepancies = Counter(
+    "lectern_discrepancies", "Recounts that differ from what is projected; must stay 0.", registry=REGISTRY
+)
+firestore_operations = Gauge(
+    "lectern_firestore_operations", "Billed Firestore operations of this process.", ["kind"], registry=REGISTRY
+)
+
+
+def render() -> bytes:
+    """All of it, as text."""
+    from shared.documents.metering import TOTAL  # noqa: PLC0415  read at the moment of asking
+
+    for kind in ("reads", "writes", "deletes", "rpcs"):
+        firestore_operations.labels(kind).set(getattr(TOTAL, kind))
+    return generate_latest(REGISTRY)
