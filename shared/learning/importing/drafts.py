@@ -14,7 +14,6 @@ from shared.learning.questions import (
     MAX_OPTIONS,
     ManualKey,
     NumericKey,
-    NumericRange,
     QuestionType,
     RichText,
     ShortTextKey,
@@ -32,6 +31,8 @@ EVERY_NUMBER = Decimal("1E300")
 """No learner's number is further from zero (``shared.learning.responses``)."""
 
 _EXACT = Context(prec=700)
+_SMALLEST_WEIGHT = Decimal("0.001")
+_LARGEST_WEIGHT = Decimal(1000)
 _PERCENT = FULL_CREDIT // 100
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
 _LONGEST_NUMBER = 60
@@ -75,7 +76,7 @@ class Draft:
     shuffle: bool = True
 
 
-def check(draft: Draft, findings: Findings) -> None:
+def check(draft: Draft, findings: Findings, *, answers_at: Place | None = None) -> None:
     """Note what would make *draft* a question that nobody can answer rightly, or that is too large."""
     if not draft.text.text:
         findings.problem(draft.place, "the question has no text")
@@ -84,7 +85,7 @@ def check(draft: Draft, findings: Findings) -> None:
             findings.problem(draft.place, f"the {what} is longer than {MAX_NAME} characters")
     message = _wrong_with_answers(draft)
     if message:
-        findings.problem(draft.place, message)
+        findings.problem(answers_at or draft.place, message)
 
 
 def _wrong_with_answers(draft: Draft) -> str:
@@ -147,15 +148,6 @@ def number(text: str) -> Decimal | None:
     return value if abs(value) <= EVERY_NUMBER else None
 
 
-def number_range(
-    low: Decimal, high: Decimal, credit: int, feedback: RichText | None = None
-) -> NumericRange | None:
-    """Return the range from *low* to *high*, or None if *low* is the greater."""
-    if low > high:
-        return None
-    return NumericRange(minimum=low, maximum=high, credit=credit, feedback=feedback)
-
-
 def around(value: Decimal, tolerance: Decimal) -> tuple[Decimal, Decimal]:
     """Return the exact bounds of *value* ± *tolerance*."""
     return _EXACT.subtract(value, tolerance), _EXACT.add(value, tolerance)
@@ -199,10 +191,26 @@ def credit_of_percent(percent: Decimal) -> int | None:
     return int((percent * _PERCENT).to_integral_value(ROUND_HALF_EVEN))
 
 
-def equal_shares(right: Sequence[bool]) -> list[int]:
-    """Return credits for options of which several are right: they share it all, each wrong one costs as much."""
-    share = round(FULL_CREDIT / max(sum(right), 1))
-    return [share if each else -share for each in right]
+def question_weight(value: Decimal) -> Decimal | None:
+    """Return *value* as a weight without needless digits; None if it cannot be one."""
+    if not _SMALLEST_WEIGHT <= value <= _LARGEST_WEIGHT or value != value.quantize(_SMALLEST_WEIGHT):
+        return None
+    return Decimal(f"{value.normalize():f}")
+
+
+def choice_credits(kind: QuestionType, right: Sequence[bool], explicit: Sequence[int | None]) -> list[int]:
+    """
+    Return what each option earns: its *explicit* credit, or else what follows from being *right*.
+
+    In multiple choice without any explicit credit the right options share it all equally, and each
+    wrong one costs as much as a right one earns, so that choosing everything does not pay.
+    """
+    if kind == QuestionType.SINGLE_CHOICE or any(credit is not None for credit in explicit):
+        implied = [FULL_CREDIT if each else 0 for each in right]
+    else:
+        share = round(FULL_CREDIT / max(sum(right), 1))
+        implied = [share if each else -share for each in right]
+    return [credit if given is None else given for credit, given in zip(implied, explicit, strict=True)]
 
 
 def derived_name(text: RichText, index: int) -> str:

@@ -9,6 +9,12 @@ from shared.errors import InvalidRequest
 MAX_PROBLEMS = 100
 """After so many problems the rest of the file is not read."""
 
+MAX_SKIPPED = 500
+
+UNREADABLE = re.compile("[\x00\ud800-\udfff\ufdd0-\ufdef]")
+"""No text holds these on purpose: NUL, halves of surrogate pairs, and code points that will never be
+assigned, which the importers use as marks."""
+
 
 class Place(NamedTuple):
     """Where something stands in the source: line and column, in characters, both from 1."""
@@ -29,7 +35,7 @@ class Skipped(NamedTuple):
 
 
 class Lines:
-    """Tells line and column of an offset into a text whose lines end in ``\\n``."""
+    """Tells line and column of an offset into a text whose lines end in a line feed."""
 
     def __init__(self, text: str) -> None:
         """Remember where the lines of *text* begin."""
@@ -71,7 +77,14 @@ class Findings:
         raise self._refusal()
 
     def skip(self, place: Place, reason: str) -> None:
-        """Note that something is left out of the assignment, and why."""
+        """
+        Note that something is left out of the assignment, and why.
+
+        Raises:
+            InvalidRequest: hardly anything would be left.
+        """
+        if len(self.skipped) >= MAX_SKIPPED:
+            self.fatal(place, f"more than {MAX_SKIPPED} things would be left out: this is not such a file")
         self.skipped.append(Skipped(place.line, place.column, reason))
 
     def conclude(self) -> None:

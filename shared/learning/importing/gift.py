@@ -1,154 +1,74 @@
-r"""
+"""
 Reads GIFT, Moodle's text format for questions.
 
-What the format means is what Moodle's importer makes of it, with two differences: mistakes that
-Moodle passes over or guesses about are problems with a line and a column, and the answers between
-braces may contain blank lines.
+A file means what Moodle's importer makes of it, with these differences: mistakes that Moodle passes
+over or guesses about are problems with a line and a column; blank lines may stand between braces;
+``true`` and ``false`` may be lower case; and a wrong number (``~7#…``) keeps its own feedback.
 
-The text is never copied into tokens with positions of their own. Comments and escapes are masked
-by as many characters as they had, so an offset into the masked text is an offset into the source,
-and whatever is left of ``~ = # { } :`` is a control character.
-
-Sources: https://docs.moodle.org/en/GIFT_format, ``question/format/gift/format.php`` in Moodle.
+Sources: https://docs.moodle.org/en/GIFT_format and Moodle's ``question/format/gift/format.php``.
 """
 
 import re
 from collections.abc import Iterator
-from decimal import Decimal
-from typing import NamedTuple
 
-from shared.learning.importing.drafts import (
-    EVERY_NUMBER,
-    Draft,
-    DraftOption,
-    DraftPair,
-    around,
-    check,
-    credit_of_percent,
-    number,
-    number_range,
-    rich_text,
-    text_pattern,
-)
-from shared.learning.importing.findings import Findings, Lines, Place
-from shared.learning.questions import (
-    FULL_CREDIT,
-    MAX_OPTIONS,
-    MAX_QUESTIONS,
-    ManualKey,
-    NumericKey,
-    NumericRange,
-    QuestionType,
-    RichText,
-    ShortTextKey,
-    TextFormat,
-    TrueFalseKey,
-)
+from shared.learning.importing.drafts import MAX_NAME, Draft, check
+from shared.learning.importing.findings import Findings, Lines
+from shared.learning.importing.gift_answers import answered
+from shared.learning.importing.gift_text import WHITE_SPACE, Reading, Span, masked, unmasked
+from shared.learning.questions import MAX_QUESTIONS, QuestionType, TextFormat
 
 BLANK = "_____"
 """Shown where the answers of a missing-word question stand."""
 
-_COMMENT = re.compile(r"^[^\S\n]*//[^\n]*", re.MULTILINE)
-_ESCAPE = re.compile(r"\\([~=#{}:n\\])")
-_ESCAPED = "\ufdd1"
-_MASKS = dict(zip("~=#{}:n\\", map(chr, range(0xFDD2, 0xFDDA)), strict=True))
-_UNMASK = str.maketrans(
-    {_ESCAPED: "", **{mask: "\n" if each == "n" else each for each, mask in _MASKS.items()}}
-)
-
-_LINE_END = re.compile(r"[^\S\n]*\n\s*")
 _BRACE = re.compile("[{}]")
-_MARKER = re.compile("[~=]")
-_FORMAT = re.compile(r"\[(html|moodle|plain|markdown)\]\s*")
 _CATEGORY = "$CATEGORY:"
-_COURSE_PREFIX = re.compile(r"^\$\w+\$/(?:top/)?")
-_WEIGHT = re.compile(r"%\s*([+-]?[0-9]{1,3}(?:[.,][0-9]{0,15})?)\s*%")
-_ALMOST_WEIGHT = re.compile(r"%(?=[^%\s]*[0-9])[^%\s]{1,12}%")
-_TRUTH = {"T": True, "TRUE": True, "F": False, "FALSE": False}
+_CONTEXT = re.compile(r"\$(?:course|system|module|cat|coursecat)[0-9]*\$(?:/top(?![^/]))?/?")
 _MOODLE_FILE = "@@PLUGINFILE@@"
-
-
-class _Span(NamedTuple):
-    """A part of the masked text, and the offset at which it begins."""
-
-    text: str
-    offset: int
-
-    def stripped(self) -> "_Span":
-        text = self.text.lstrip()
-        return _Span(text.rstrip(), self.offset + len(self.text) - len(text))
-
-    def since(self, index: int) -> "_Span":
-        return _Span(self.text[index:], self.offset + index)
-
-    def until(self, index: int) -> "_Span":
-        return _Span(self.text[:index], self.offset)
-
-    def parted(self, separator: str) -> tuple["_Span", "_Span | None"]:
-        """Return what is before the first *separator*, and what is after it if there is one."""
-        index = self.text.find(separator)
-        if index < 0:
-            return self, None
-        return self.until(index), self.since(index + len(separator))
-
-
-class _Answer(NamedTuple):
-    """One of several answers: the marker before it, or none, and the rest up to the next marker."""
-
-    marker: str
-    body: _Span
 
 
 def drafts(source: str, lines: Lines, findings: Findings) -> list[Draft]:
     """Return the questions of *source* in their order; *findings* gets what is wrong or left out."""
-    return _Reader(source, lines, findings).drafts()
+    reader = _Reader(source, Reading(lines, findings))
+    found: list[Draft] = []
+    for block in reader.blocks():
+        draft = reader.draft(block)
+        if draft is not None:
+            found.append(draft)
+        if len(found) > MAX_QUESTIONS:
+            break
+    return found
 
 
 class _Reader:
-    def __init__(self, source: str, lines: Lines, findings: Findings) -> None:
+    def __init__(self, source: str, reading: Reading) -> None:
         self._source = source
-        self._lines = lines
-        self._findings = findings
+        self._reading = reading
         self._category = ""
 
-    def drafts(self) -> list[Draft]:
-        found: list[Draft] = []
-        for block in self._blocks():
-            before = self._findings.problem_count
-            draft = self._draft(block)
-            if draft is not None and self._findings.problem_count == before:
-                check(draft, self._findings)
-                found.append(draft)
-                if len(found) > MAX_QUESTIONS:
-                    break
-        return found
-
-    # The file: blocks that blank lines separate
-
-    def _blocks(self) -> Iterator[_Span]:
-        raw_lines = self._source.split("\n")
-        masked = _COMMENT.sub(lambda comment: " " * len(comment[0]), self._source)
-        masked = _ESCAPE.sub(lambda escape: _ESCAPED + _MASKS[escape[1]], masked)
+    def blocks(self) -> Iterator[Span]:
+        """Yield what blank lines separate, if its braces pair; a comment is no blank line."""
+        text = masked(self._source)
         starts = [0]
-        for line in raw_lines:
+        blank = []
+        for line in self._source.split("\n"):
             starts.append(starts[-1] + len(line) + 1)
-        blank = [not line or line.isspace() for line in raw_lines]
+            blank.append(not line.strip(WHITE_SPACE))
         first = 0
         while first < len(blank):
             if blank[first]:
                 first += 1
                 continue
-            past, sound = self._block_end(masked, starts, blank, first)
+            past, sound = self._block_end(text, starts, blank, first)
             if sound:
-                yield _Span(masked[starts[first] : starts[past] - 1], starts[first])
+                yield Span(text[starts[first] : starts[past] - 1], starts[first])
             first = past
 
-    def _block_end(self, masked: str, starts: list[int], blank: list[bool], first: int) -> tuple[int, bool]:
+    def _block_end(self, text: str, starts: list[int], blank: list[bool], first: int) -> tuple[int, bool]:
         """
         Return the line after the block that begins in line *first*, and whether its braces pair.
 
-        A blank line ends a block except between braces; but if another brace opens after it, the
-        first one was most likely forgotten, and the block ended at the blank line.
+        A blank line between braces does not end a block. But if another brace opens after it, the
+        first one was most likely forgotten, so the block is over at that blank line.
         """
         opened: int | None = None
         was_closed = False
@@ -159,86 +79,89 @@ class _Reader:
                 if opened is None:
                     return line, True
                 blank_inside = line
-            for brace in _BRACE.finditer(masked, starts[line], starts[line + 1] - 1):
-                offset = brace.start()
+            for brace in _BRACE.finditer(text, starts[line], starts[line + 1] - 1):
                 if brace[0] == "}" and opened is not None:
                     opened, was_closed = None, True
                 elif brace[0] == "{" and opened is None and not was_closed:
-                    opened = offset
-                elif opened is not None and blank_inside:
-                    self._problem(opened, "this { is never closed by a }")
+                    opened = brace.start()
+                elif brace[0] == "{" and opened is not None and blank_inside:
+                    self._reading.problem(opened, "this { is never closed by a }")
                     return blank_inside, False
                 else:
-                    self._problem(offset, _brace_message(brace[0], inside=opened is not None))
+                    message = _misplaced(brace[0], inside=opened is not None)
+                    self._reading.problem(brace.start(), message)
                     return _next_blank(blank, line), False
             line += 1
         if opened is not None:
-            self._problem(opened, "this { is never closed by a }")
-            return line, False
-        return line, True
+            self._reading.problem(opened, "this { is never closed by a }")
+        return line, opened is None
 
-    # One block: a category, a question, or both
+    def draft(self, block: Span) -> Draft | None:
+        """Read a category, a question, or one after the other; None if it is no sound question."""
+        found_before = self._reading.findings.problem_count
+        block = block.stripped()
+        while block.text.startswith(_CATEGORY):
+            category, rest = block.since(len(_CATEGORY)).parted("\n")
+            self._category = self._path(category.stripped())
+            block = rest.stripped() if rest else Span("", block.offset)
+        draft = self._question(block) if block.text else None
+        return draft if self._reading.findings.problem_count == found_before else None
 
-    def _draft(self, block: _Span) -> Draft | None:
-        rest = block.stripped()
-        while rest.text.startswith(_CATEGORY):
-            category, following = rest.since(len(_CATEGORY)).parted("\n")
-            path = _unmasked(category.text)
-            self._category = _COURSE_PREFIX.sub("", path) if path != "$course$" else ""
-            if len(self._category) > MAX_CATEGORY:
-                self._problem(category.stripped().offset, f"the category is longer than {MAX_CATEGORY} characters")
-            rest = (following or rest.since(len(rest.text))).stripped()
-        return self._question(rest) if rest.text else None
+    def _path(self, category: Span) -> str:
+        path = _CONTEXT.sub("", unmasked(category.text), count=1)
+        if len(path) > MAX_NAME:
+            self._reading.problem(category.offset, f"the category is longer than {MAX_NAME} characters")
+        return path
 
-    def _question(self, block: _Span) -> Draft | None:
-        place = self._place(block)
+    def _question(self, block: Span) -> Draft | None:
+        reading = self._reading
         name, body = self._name(block)
-        start, end = body.text.find("{"), body.text.find("}")
-        if (start < 0) != (end < 0) or end < start:
-            self._problem(body.offset + max(start, end), "this brace has no counterpart in the question")
-            return None
-        before, after = (body, None) if start < 0 else (body.until(start), body.since(end + 1))
-        blank = BLANK if after and after.text.strip() else ""
-        text = self._rich(
-            _Span(before.text + blank + (after.text if after and blank else ""), before.offset),
-            TextFormat.MOODLE,
-        )
-        self._note_files(block)
+        before, rest = body.parted("{")
+        answers, after = rest.parted("}") if rest else (None, None)
+        text = before.text
+        if after and after.stripped().text:
+            text += BLANK + after.text
         draft = Draft(
-            place=place, type=QuestionType.DESCRIPTION, text=text, name=name, category=self._category
+            place=reading.place(block.offset),
+            type=QuestionType.DESCRIPTION,
+            text=reading.rich(Span(text, body.offset), TextFormat.MOODLE),
+            name=name,
+            category=self._category,
         )
-        if start < 0:
-            return draft
-        return self._answered(draft, _Span(body.text[start + 1 : end], body.offset + start + 1))
+        file_at = block.text.find(_MOODLE_FILE)
+        if file_at >= 0:
+            reason = "a file from Moodle, which a GIFT file only mentions, is missing from the question"
+            reading.skip(block.offset + file_at, reason)
+        found_before = reading.findings.problem_count
+        complete = answered(draft, answers, reading) if answers else draft
+        if complete and reading.findings.problem_count == found_before:
+            answers_at = reading.place(answers.offset - 1) if answers else None
+            check(complete, reading.findings, answers_at=answers_at)
+        return complete
 
-    def _name(self, block: _Span) -> tuple[str, _Span]:
+    def _name(self, block: Span) -> tuple[str, Span]:
         if not block.text.startswith("::"):
             return "", block
         name, rest = block.since(2).parted("::")
-        brace = name.text.find("{")
-        if rest is None or brace >= 0:
-            self._problem(block.offset, "this name is not closed by a second ::")
-            return "", block.since(2).stripped()
-        words = " ".join(_unmasked(name.text).split())
+        if rest is None or "{" in name.text:
+            self._reading.problem(block.offset, "this name is not closed by a second ::")
+            return "", block.since(2)
+        words = " ".join(unmasked(name.text).split())
         if len(words) > MAX_NAME:
-            self._problem(name.stripped().offset, f"the name is longer than {MAX_NAME} characters")
-            words = ""
-        return words, rest.stripped()
+            message = f"the name is longer than {MAX_NAME} characters"
+            self._reading.problem(name.stripped().offset, message)
+        return words[:MAX_NAME], rest.stripped()
 
-    def _note_files(self, block: _Span) -> None:
-        index = block.text.find(_MOODLE_FILE)
-        if index >= 0:
-            reason = "a file of the Moodle course, which a GIFT file only mentions; the question is kept"
-            self._findings.skip(self._lines.place(block.offset + index), reason)
 
-    # The answers between the braces
+def _misplaced(brace: str, *, inside: bool) -> str:
+    if brace == "}":
+        return r"this } closes nothing; write \} for a plain brace"
+    if inside:
+        return r"a { between braces is written \{"
+    return r"a question has one pair of braces: leave a blank line before the next, or write \{"
 
-    def _answered(self, draft: Draft, answers: _Span) -> Draft | None:
-        form = draft.text.format
-        feedback_at = answers.text.rfind("####")
-        general = None
-        if feedback_at >= 0:
-            general = self._feedback(answers.since(feedback_at + 4), form)
-            answers = answers.until(feedback_at)
-        answers = answers.stripped()
-        ...
+
+def _next_blank(blank: list[bool], line: int) -> int:
+    while line < len(blank) and not blank[line]:
+        line += 1
+    return line

@@ -1,11 +1,10 @@
 """Reads a question set in any of the formats that teachers bring."""
 
-import re
 from typing import Literal, NamedTuple, assert_never
 
 from shared.errors import TooLarge
 from shared.learning.importing import comma_separated, gift, json_text
-from shared.learning.importing.findings import BEGINNING, Findings, Lines, Skipped
+from shared.learning.importing.findings import BEGINNING, UNREADABLE, Findings, Lines, Place, Skipped
 from shared.learning.importing.sealing import sealed
 from shared.learning.questions import MAX_QUESTIONS, KeyedQuestion
 
@@ -14,9 +13,6 @@ SourceForm = Literal["gift", "csv", "json"]
 MAX_SOURCE_BYTES = 512 * 1024
 MAX_STORED_BYTES = 900 * 1024
 """All questions have to fit into one Firestore document (1 MiB), and all keys into another."""
-
-_UNREADABLE = re.compile("[\x00\ud800-\udfff\ufdd0-\ufdef]")
-"""No text holds these on purpose; the importers use the last range as markers."""
 
 
 class Imported(NamedTuple):
@@ -45,7 +41,7 @@ def parse(source: str, form: SourceForm, *, seed: str) -> Imported:
     source = source.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     findings = Findings()
     lines = Lines(source)
-    for unreadable in _UNREADABLE.finditer(source):
+    for unreadable in UNREADABLE.finditer(source):
         code_point = f"U+{ord(unreadable[0]):04X}"
         findings.problem(lines.place(unreadable.start()), f"{code_point} cannot be part of a question")
     findings.conclude()
@@ -63,7 +59,7 @@ def parse(source: str, form: SourceForm, *, seed: str) -> Imported:
     findings.conclude()
     if not drafts:
         for line, column, reason in findings.skipped:
-            findings.problem((line, column), reason)
+            findings.problem(Place(line, column), reason)
         findings.fatal(BEGINNING, "there are no questions")
     questions = tuple(sealed(draft, index, seed=seed) for index, draft in enumerate(drafts))
     _fitting(questions)

@@ -30,7 +30,9 @@ def sealed(draft: Draft, index: int, *, seed: str) -> KeyedQuestion:
     author asked for the authored order; without the secret seed nobody can tell which came first.
     """
     question_id = _token("q", seed, index)
-    options, stems, choices = (), (), ()
+    options: tuple[Option, ...] = ()
+    stems: tuple[Stem, ...] = ()
+    choices: tuple[Choice, ...] = ()
     key: Key = draft.key
     match draft.type:
         case QuestionType.SINGLE_CHOICE | QuestionType.MULTIPLE_CHOICE:
@@ -66,9 +68,7 @@ def _choices(draft: Draft, seed: str, index: int) -> tuple[tuple[Option, ...], C
     return tuple(options), ChoiceKey(options=dict(sorted(outcomes.items())))
 
 
-def _pairs(
-    draft: Draft, seed: str, index: int
-) -> tuple[tuple[Stem, ...], tuple[Choice, ...], MatchingKey]:
+def _pairs(draft: Draft, seed: str, index: int) -> tuple[tuple[Stem, ...], tuple[Choice, ...], MatchingKey]:
     choice_ids: dict[RichText, str] = {}
     for pair in draft.pairs:
         # Stems that share a text share the choice: a learner could not tell two apart.
@@ -89,5 +89,3 @@ def _pairs(
 def _token(kind: str, seed: str, *positions: int) -> str:
     name = "|".join([seed, kind, *map(str, positions)])
     return kind + b32encode(sha256(name.encode()).digest()).decode().lower()[:_TOKEN_LENGTH]
-
-
