@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     archive_url: str = ""
     """Where sealed segments go: ``gs://bucket/prefix`` or ``file:///folder``; empty keeps them in Firestore only."""
     archive_after_days: int = Field(7, ge=0)
+    archive_drop_after_days: int | None = Field(None, ge=0)
+    """When the bodies of archived segments leave Firestore; unset keeps them in both places."""
     time_zone: str = "Etc/UTC"
 
     shard_page_bytes: int = Field(384 * 1024, ge=1024, le=512 * 1024)
@@ -50,7 +52,6 @@ class Settings(BaseSettings):
     gather_events: int = Field(10, ge=1, le=500)
     rollup_seconds: float = Field(1.0, ge=0.0, le=60.0)
     """The least time between two writes of one assignment document."""
-
     @property
     def emulated(self) -> bool:
         """Whether any Google service is replaced by an emulator."""

@@ -362,3 +362,14 @@ async def _our_errors() -> AsyncIterator[None]:
         raise DeadlineExceeded(message) from error
 
 
+
+
+def document_from_bytes(data: bytes) -> tuple[str, Fields]:
+    """
+    The full name and the fields of a serialised Document message, as Firestore's events carry it.
+
+    Raises:
+        google.protobuf.message.DecodeError: it is none.
+    """
+    found = _pb_document.FromString(data)
+    return found.name, {name: from_value(value) for name, value in found.fields.items()}

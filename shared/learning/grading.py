@@ -111,32 +111,25 @@ def compile_grader(question: Question, key: AnswerKey) -> Grader:
             return _ungraded
 
 
-def feedback_for(question: Question, key: AnswerKey, response: Response) -> tuple[RichText, ...]:
+def feedback_for(question: Question, key: AnswerKey, response_code: int) -> tuple[RichText, ...]:
     """
-    Return what the author has to say about *response*: the particular first, then the general.
+    Return what the author has to say about a response of that code: the particular first, then the general.
 
     Several texts can apply (one for each chosen option), each with its own mark-up; none is empty.
-
-    Raises:
-        InvalidRequest: the key belongs to another question.
     """
-    grade = compile_grader(question, key)(response)
-    texts = (*_particular_feedback(question, key.key, response, grade), key.general_feedback)
+    texts = (*_particular_feedback(question, key.key, response_code), key.general_feedback)
     return tuple(text for text in texts if text is not None and text.text)
 
 
-def _particular_feedback(
-    question: Question, key: Key, response: Response, grade: Grade
-) -> Iterator[RichText | None]:
-    code = grade.response_code
+def _particular_feedback(question: Question, key: Key, code: int) -> Iterator[RichText | None]:
     match key:
         case ChoiceKey(options=outcomes):
             for position, option in enumerate(question.options):
                 if code >> position & 1 and option.option_id in outcomes:
                     yield outcomes[option.option_id].feedback
-        case TrueFalseKey() if isinstance(response, TruthResponse):
-            yield key.when_right if response.value == key.value else key.when_wrong
-        case NumericKey() if isinstance(response, NumberResponse):
+        case TrueFalseKey(value=value) if code:
+            yield key.when_right if (code == TRUE_CODE) == value else key.when_wrong
+        case NumericKey():
             yield key.ranges[code - 1].feedback if code else key.otherwise
         case ShortTextKey() if code:
             yield key.patterns[code - 1].feedback

@@ -6,7 +6,8 @@ Where the ledger keeps what, and the shapes of it.
 - ``rejectedAnswers/{eventId}``: an answer that cannot be graded. ``event``, ``reason``, ``at``.
 - ``ledgers/{assignmentId}/shards/{shard}``: the head of a shard. ``seq`` and ``digest`` of its newest
   segment, ``events`` merged, ``sums``; ``page``: the registers as of segment ``pageSeq``;
-  ``parent``, and ``splitBits`` once it has been split (its children then hold what it held).
+  ``parent``, the shard that it was split from after segment ``splitAt``; ``splitBits`` once it has
+  itself been split (its children then hold what it held).
 - ``ledgers/{assignmentId}/shards/{shard}/segments/{seq}``: answers, immutable. ``first`` and ``last``
   segment in this document (one, until compaction joins several), ``parts`` with ``count``, ``digest``
   and ``mergedAt`` of each, ``body``: their packed texts, one a line, compressed; or, when the body

@@ -33,6 +33,7 @@ class _Progress:
     students: int = 0
     version: Version | None = None
     written: tuple[int, int] = (-1, -1)
+    anew: bool = False
 
 
 class RollUp:
@@ -64,9 +65,14 @@ class RollUp:
         self._interval_seconds = interval_seconds
         self._progress: dict[str, _Progress] = {}
 
-    async def roll_up(self, assignment_id: str) -> None:
-        """Return when the assignment document shows everything that was merged before this call."""
+    async def roll_up(self, assignment_id: str, *, anew: bool = False) -> None:
+        """
+        Return when the assignment document shows everything that was merged before this call.
+
+        With *anew*, it is written even if it seems to show that already.
+        """
         progress = self._progress.setdefault(assignment_id, _Progress())
+        progress.anew |= anew
         if progress.next is None:
             progress.next = asyncio.create_task(self._in_turn(assignment_id, progress))
         await asyncio.shield(progress.next)
@@ -92,7 +98,7 @@ class RollUp:
             totals = self._known_totals(assignment_id) or await self.totals(grading)
             progress.students = totals.sums.students
             figures = (totals.events, self._waiting(assignment_id))
-            if totals.events < progress.written[0] or figures == progress.written:
+            if totals.events < progress.written[0] or (figures == progress.written and not progress.anew):
                 return  # somebody who read later was here before us
             fields = {
                 "stats": item_analysis.as_document(item_analysis.statistics(totals.sums, grading.questions)),
@@ -104,7 +110,7 @@ class RollUp:
                 [progress.version] = await self._documents.commit([Replace(path, fields, expected)])
             except PreconditionLost:
                 continue
-            progress.written = figures
+            progress.written, progress.anew = figures, False
             return
         message = "the assignment document keeps changing"
         raise PreconditionLost(message)

@@ -154,7 +154,7 @@ class Shards:
             fields |= {"page": state.registers.encode(), "pageSeq": seq}
         path = head_path(assignment_id, state.shard)
         head: Write = (
-            Create(path, {"parent": "", **fields})
+            Create(path, {"parent": "", "splitAt": 0, **fields})
             if state.version is None
             else Replace(path, fields, state.version)
         )
@@ -181,6 +181,7 @@ class Shards:
                 head_path(assignment_id, child),
                 {
                     "parent": state.shard.name,
+                    "splitAt": state.seq,
                     "seq": state.seq,
                     "digest": state.digest,
                     "events": registers.events,
@@ -202,23 +203,20 @@ class Shards:
             for child, registers, version in zip(children, parts, versions[:-1], strict=True)
         ]
 
-    async def replace(self, state: ShardState, rebuilt: Registers) -> None:
+    async def replace_page(self, grading: Grading, shard: Shard, head: Document, rebuilt: Registers) -> None:
         """
-        Put *rebuilt* registers in the place of those that *state* was loaded with.
+        Put *rebuilt* registers in the place of those in *head*.
 
         Raises:
-            PreconditionLost: an answer was merged since *state* was loaded.
+            PreconditionLost: an answer was merged since *head* was read.
         """
-        if state.version is None:
-            return
         fields = {
             "events": rebuilt.events,
             "sums": rebuilt.sums.encode(),
             "page": rebuilt.encode(),
-            "pageSeq": state.seq,
+            "pageSeq": head.fields["seq"],
         }
-        path = head_path(rebuilt.grading.assignment_id, state.shard)
-        await self._documents.commit([Replace(path, fields, state.version)])
+        await self._documents.commit([Replace(head_path(grading.assignment_id, shard), fields, head.version)])
 
     async def heads(self, assignment_id: str) -> list[Head]:
         """The shards that hold an assignment's answers now, in the order of the line of learners."""

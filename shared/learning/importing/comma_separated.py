@@ -135,6 +135,7 @@ class _Row:
     ) -> None:
         self._cells = {name: cell for name, cell in zip(columns, cells, strict=False) if name}
         self._place = cells[0].place
+        self._read: set[str] = set()
         self._findings = findings
         self._decimal_comma = decimal_comma
         self._format = TextFormat.PLAIN
@@ -167,11 +168,17 @@ class _Row:
             QuestionType.ESSAY: self._manual,
             QuestionType.DESCRIPTION: self._manual,
         }
-        return readers[kind](draft)
+        complete = readers[kind](draft)
+        for name, cell in self._cells.items():
+            if cell.text and name not in self._read:
+                reason = f"a {kind.value} question has no {name!r}; the cell is left out"
+                self._findings.skip(cell.place, reason)
+        return complete
 
     # Cells that every row has
 
     def _cell(self, name: str) -> Cell:
+        self._read.add(name)
         return self._cells.get(name) or Cell("", self._place)
 
     def _problem(self, cell: Cell, message: str) -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import InvalidRequest
-from shared.learning.grading import FALSE_CODE, TRUE_CODE, Grade, compile_grader, feedback_for
+from shared.learning import grading
+from shared.learning.grading import FALSE_CODE, TRUE_CODE, Grade, compile_grader
 from shared.learning.questions import (
     FULL_CREDIT,
     AnswerKey,
@@ -39,6 +40,11 @@ from shared.learning.responses import (
 )
 
 PERCENT = FULL_CREDIT // 100
+
+
+def feedback_for(asked, answer_key, response):
+    code = compile_grader(asked, answer_key)(response).response_code
+    return grading.feedback_for(asked, answer_key, code)
 
 
 def rich(text):

@@ -1,0 +1,55 @@
+"""Courses and who is in them."""
+
+import uuid
+
+from shared.catalog.base import Course, CourseRole
+from shared.edge import endpoint
+from shared.edge.registry import Role
+from shared.learning.assignments import Title
+from shared.learning.facts import DocumentId, Fact, LearnerId
+
+
+class CreateCourse(Fact):
+    """A new course; with open enrolment, everybody who is signed in is a student of it."""
+
+    title: Title
+    open_enrollment: bool = False
+
+
+class CourseCreated(Fact):
+    """The new course's id."""
+
+    course_id: DocumentId
+
+
+class EnrollLearner(Fact):
+    """Who becomes what, in which course."""
+
+    course_id: DocumentId
+    learner_id: LearnerId
+    role: CourseRole = CourseRole.STUDENT
+
+
+class LearnerEnrolled(Fact):
+    """The membership as it is now."""
+
+    course_id: DocumentId
+    learner_id: LearnerId
+    role: CourseRole
+
+
+@endpoint.client_call(role=Role.TEACHER)
+async def create_course(command: CreateCourse, call: endpoint.Call) -> CourseCreated:
+    """Create a course; the caller becomes its teacher."""
+    course = Course(
+        course_id=uuid.uuid4().hex, title=command.title, open_enrollment=command.open_enrollment
+    )
+    await call.services.catalog.create_course(call.principal, course)
+    return CourseCreated(course_id=course.course_id)
+
+
+@endpoint.client_call()
+async def enroll_learner(command: EnrollLearner, call: endpoint.Call) -> LearnerEnrolled:
+    """Make somebody a member of a course that the caller teaches; safe to repeat."""
+    await call.services.catalog.enroll(call.principal, command.course_id, command.learner_id, command.role)
+    return LearnerEnrolled(course_id=command.course_id, learner_id=command.learner_id, role=command.role)

@@ -1,0 +1,55 @@
+"""What keeps assignment documents true: merging, sweeping, cleaning up."""
+
+from shared.edge import endpoint
+from shared.edge.logs import log
+from shared.learning.facts import Fact
+from shared.topics import doorbell
+from shared.topics.base import ANSWERS_WAITING, Message
+from shared.wiring import Services
+
+
+class SweepReport(Fact):
+    """Answers that the sweep merged because no message had brought them, and documents set aside."""
+
+    answers: int
+    unreadable: int
+
+
+class CleanUpReport(Fact):
+    """What was tidied; ``discrepancies`` must be 0."""
+
+    assignments: int
+    joined: int
+    archived: int
+    dropped: int
+    discrepancies: int
+
+
+@endpoint.topic(ANSWERS_WAITING)
+async def merge_answers(message: Message, services: Services) -> None:
+    """Merge the answers in a message into their assignments."""
+    events = doorbell.read(message.data, key=services.receipt_key)
+    await services.merger.merge(events, by="message")
+
+
+@endpoint.schedule("*/5 * * * *")
+async def sweep_pending(services: Services) -> SweepReport:
+    """Merge every pending answer that no message brought."""
+    swept = await services.sweep.run()
+    if swept.answers:
+        log.warning("answers_swept", extra={"answers": swept.answers})
+    return SweepReport(answers=swept.answers, unreadable=swept.unreadable)
+
+
+@endpoint.schedule("0 2 * * *")
+async def clean_up(services: Services) -> CleanUpReport:
+    """Join and archive segments, and count everything again."""
+    await services.sweep.run()
+    tidied = await services.tidying.run()
+    return CleanUpReport(
+        assignments=tidied.assignments,
+        joined=tidied.joined,
+        archived=tidied.archived,
+        dropped=tidied.dropped,
+        discrepancies=tidied.discrepancies,
+    )

@@ -1,0 +1,324 @@
+"""Reads and writes courses, memberships and assignments, for a principal who may."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from pydantic import TypeAdapter
+
+from shared.catalog.base import (
+    ANSWER_KEYS,
+    ASSIGNMENTS,
+    COURSES,
+    FORM_VERSION,
+    AssignmentSummary,
+    Course,
+    CourseRole,
+)
+from shared.documents.base import Create, Document, Documents, Find, Put
+from shared.errors import NotAllowed, NotFound
+from shared.identity.principal import Principal
+from shared.learning.answers import canonical
+from shared.learning.assignments import Assignment, Grading, GradingPolicy
+from shared.learning.questions import AnswerKey, KeyedQuestion, Question
+
+_QUESTIONS: TypeAdapter[tuple[Question, ...]] = TypeAdapter(tuple[Question, ...])
+_KEYS: TypeAdapter[tuple[AnswerKey, ...]] = TypeAdapter(tuple[AnswerKey, ...])
+
+_HEADER_FIELDS = ("courseId", "title", "formVersion", "policy", "shardBits")
+_FRESH_SECONDS = 30.0
+_MOST_KEPT = 2000
+
+ValueT = TypeVar("ValueT")
+
+
+class _Fresh(Generic[ValueT]):
+    """Values read not longer than some seconds ago; concurrent readers of one key share the read."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._kept: OrderedDict[Hashable, tuple[float, asyncio.Task[ValueT]]] = OrderedDict()
+
+    async def get(self, key: Hashable, read: Callable[[], Awaitable[ValueT]]) -> ValueT:
+        kept = self._kept.get(key)
+        if kept is not None:
+            until, task = kept
+            if not task.done() or (self._clock() < until and _is_there(task)):
+                return await asyncio.shield(task)
+        task = asyncio.ensure_future(_awaited(read))
+        self._kept[key] = (self._clock() + self._seconds, task)
+        self._kept.move_to_end(key)
+        while len(self._kept) > _MOST_KEPT:
+            self._kept.popitem(last=False)
+        return await asyncio.shield(task)
+
+    def forget(self, key: Hashable) -> None:
+        self._kept.pop(key, None)
+
+
+def _is_there(task: "asyncio.Task[Any]") -> bool:
+    # That something was missing is not remembered: it may have been created since.
+    return not task.cancelled() and task.exception() is None and task.result() is not None
+
+
+async def _awaited(read: Callable[[], Awaitable[ValueT]]) -> ValueT:
+    return await read()
+
+
+class Catalog:
+    """
+    The courses and assignments that a principal may see or teach.
+
+    What a principal may not know of is NotFound, exactly as if it did not exist. Courses, memberships
+    and assignment headers may be up to 30 seconds old; forms and keys never change.
+    """
+
+    def __init__(
+        self, documents: Documents, *, now: Callable[[], datetime], clock: Callable[[], float]
+    ) -> None:
+        """Keep them in *documents*; *clock* is monotonic, in seconds."""
+        self._documents = documents
+        self._now = now
+        self._courses: _Fresh[Course | None] = _Fresh(_FRESH_SECONDS, clock)
+        self._roles: _Fresh[CourseRole | None] = _Fresh(_FRESH_SECONDS, clock)
+        self._headers: _Fresh[Document | None] = _Fresh(_FRESH_SECONDS, clock)
+        self._forms: _Fresh[tuple[Question, ...]] = _Fresh(float("inf"), clock)
+        self._gradings: _Fresh[Grading] = _Fresh(float("inf"), clock)
+
+    async def create_course(self, principal: Principal, course: Course) -> None:
+        """
+        Create *course*, with *principal* as its teacher.
+
+        Raises:
+            NotAllowed: the principal is no teacher.
+            Conflict: there is a course of that id.
+        """
+        if not principal.is_teacher:
+            message = "only teachers create courses"
+            raise NotAllowed(message)
+        now = self._now()
+        fields = {"title": course.title, "openEnrollment": course.open_enrollment, "createdAt": now}
+        member = {"role": CourseRole.TEACHER.value, "joinedAt": now}
+        await self._documents.commit(
+            [
+                Create(f"{COURSES}/{course.course_id}", fields),
+                Create(_member_path(course.course_id, principal.uid), member),
+            ]
+        )
+        self._courses.forget(course.course_id)
+        self._roles.forget((course.course_id, principal.uid))
+
+    async def enroll(self, principal: Principal, course_id: str, learner_id: str, role: CourseRole) -> None:
+        """
+        Make *learner_id* a member of a course that *principal* teaches; again changes the role.
+
+        Raises:
+            NotFound, NotAllowed: it is not the principal's course.
+        """
+        await self.course(principal, course_id, at_least=CourseRole.TEACHER)
+        member = {"role": role.value, "joinedAt": self._now()}
+        await self._documents.commit([Put(_member_path(course_id, learner_id), member)])
+        self._roles.forget((course_id, learner_id))
+
+    async def course(self, principal: Principal, course_id: str, *, at_least: CourseRole) -> Course:
+        """
+        The course, for a principal who is a member of it.
+
+        Raises:
+            NotFound: there is none, or the principal has no part in it.
+            NotAllowed: the principal is a student of it, and *at_least* is teacher.
+        """
+        course = await self._courses.get(course_id, lambda: self._read_course(course_id))
+        role = await self._roles.get(
+            (course_id, principal.uid), lambda: self._read_role(course_id, principal.uid)
+        )
+        if course is None or (role is None and not course.open_enrollment):
+            raise NotFound(_NO_COURSE)
+        if at_least is CourseRole.TEACHER and role is not CourseRole.TEACHER:
+            message = "only teachers of this course may do this"
+            raise NotAllowed(message)
+        return course
+
+    async def _read_course(self, course_id: str) -> Course | None:
+        [found] = await self._documents.get([f"{COURSES}/{course_id}"])
+        if found is None:
+            return None
+        return Course(
+            course_id=course_id, title=found.fields["title"], open_enrollment=found.fields["openEnrollment"]
+        )
+
+    async def _read_role(self, course_id: str, uid: str) -> CourseRole | None:
+        [found] = await self._documents.get([_member_path(course_id, uid)])
+        return CourseRole(found.fields["role"]) if found is not None else None
+
+    async def add_assignment(
+        self,
+        principal: Principal,
+        assignment: Assignment,
+        keyed: tuple[KeyedQuestion, ...],
+    ) -> None:
+        """
+        Store *assignment* with the keys of its questions: all of it or nothing.
+
+        Raises:
+            NotFound, NotAllowed: the principal does not teach its course.
+            Conflict: there is an assignment of that id.
+        """
+        await self.course(principal, assignment.course_id, at_least=CourseRole.TEACHER)
+        path = f"{ASSIGNMENTS}/{assignment.assignment_id}"
+        keys = [each.answer_key for each in keyed]
+        await self._documents.commit(
+            [
+                Create(
+                    path,
+                    {
+                        "courseId": assignment.course_id,
+                        "title": assignment.title,
+                        "createdAt": self._now(),
+                        "questionCount": len(assignment.questions),
+                        "formVersion": assignment.form_version,
+                        "policy": assignment.policy.model_dump(mode="json"),
+                    },
+                ),
+                Create(
+                    f"{path}/forms/{assignment.form_version}",
+                    {"questions": _QUESTIONS.dump_python(assignment.questions, mode="json", by_alias=True)},
+                ),
+                Create(
+                    f"{ANSWER_KEYS}/{assignment.assignment_id}",
+                    {
+                        "formVersion": assignment.form_version,
+                        "keys": canonical(_KEYS.dump_python(tuple(keys), mode="json", by_alias=True)),
+                    },
+                ),
+            ]
+        )
+        self._headers.forget(assignment.assignment_id)
+
+    async def assignments(self, principal: Principal, course_id: str) -> list[AssignmentSummary]:
+        """
+        The assignments of a course, newest first; 500 at most.
+
+        Raises:
+            NotFound: it is not a course of the principal's.
+        """
+        await self.course(principal, course_id, at_least=CourseRole.STUDENT)
+        found = await self._documents.find(
+            Find(
+                ASSIGNMENTS,
+                where={"courseId": course_id},
+                order=["-createdAt"],
+                only=["title", "questionCount", "createdAt"],
+                limit=500,
+            )
+        )
+        return [
+            AssignmentSummary(
+                assignment_id=each.id, title=each.fields["title"], question_count=each.fields["questionCount"]
+            )
+            for each in found
+        ]
+
+    async def assignment(
+        self, principal: Principal, assignment_id: str, *, at_least: CourseRole = CourseRole.STUDENT
+    ) -> Assignment:
+        """
+        The assignment, without keys, for a principal of its course.
+
+        Raises:
+            NotFound: there is none, or the principal has no part in its course.
+            NotAllowed: the principal is a student of it, and *at_least* is teacher.
+        """
+        try:
+            assignment = await self._assignment(assignment_id)
+            await self.course(principal, assignment.course_id, at_least=at_least)
+        except NotFound:
+            raise NotFound(_NO_ASSIGNMENT) from None
+        return assignment
+
+    async def shard_bits(self, assignment_id: str) -> int:
+        """How finely the learners of an assignment are divided, as far as it is known here; a hint."""
+        header = await self._header(assignment_id)
+        return int(header.fields.get("shardBits") or 0) if header is not None else 0
+
+    async def course_of(self, assignment_id: str) -> str:
+        """
+        The course that an assignment belongs to, for callers whom the platform itself vouches for.
+
+        Raises:
+            NotFound: there is no such assignment.
+        """
+        return (await self._assignment(assignment_id)).course_id
+
+    async def unscoped_assignment(self, assignment_id: str) -> Assignment:
+        """
+        The assignment, for callers whom the platform itself vouches for: event functions, never a client.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return await self._assignment(assignment_id)
+
+    async def grading(self, assignment_id: str) -> Grading:
+        """
+        How answers to an assignment are graded; for merging, never for a client.
+
+        Raises:
+            NotFound: there is no such assignment.
+        """
+        return await self._gradings.get(assignment_id, lambda: self._read_grading(assignment_id))
+
+    async def answer_keys(self, assignment_id: str) -> dict[str, AnswerKey]:
+        """The keys by question id; for feedback on answers already given, never for a client."""
+        [found] = await self._documents.get([f"{ANSWER_KEYS}/{assignment_id}"])
+        if found is None:
+            raise NotFound(_NO_ASSIGNMENT)
+        return {key.question_id: key for key in _KEYS.validate_json(found.fields["keys"])}
+
+    async def _read_grading(self, assignment_id: str) -> Grading:
+        return Grading.of(await self._assignment(assignment_id), await self.answer_keys(assignment_id))
+
+    async def _assignment(self, assignment_id: str) -> Assignment:
+        header = await self._header(assignment_id)
+        if header is None:
+            raise NotFound(_NO_ASSIGNMENT)
+        fields = header.fields
+        version = fields.get("formVersion", FORM_VERSION)
+        questions = await self._forms.get(
+            (assignment_id, version), lambda: self._read_form(assignment_id, version)
+        )
+        return Assignment(
+            assignment_id=assignment_id,
+            course_id=fields["courseId"],
+            title=fields["title"],
+            form_version=version,
+            policy=GradingPolicy.model_validate(fields["policy"]),
+            questions=questions,
+        )
+
+    async def _header(self, assignment_id: str) -> Document | None:
+        return await self._headers.get(assignment_id, lambda: self._read_header(assignment_id))
+
+    async def _read_header(self, assignment_id: str) -> Document | None:
+        [found] = await self._documents.get([f"{ASSIGNMENTS}/{assignment_id}"], only=_HEADER_FIELDS)
+        return found
+
+    async def _read_form(self, assignment_id: str, version: int) -> tuple[Question, ...]:
+        [found] = await self._documents.get([f"{ASSIGNMENTS}/{assignment_id}/forms/{version}"])
+        if found is None:
+            raise NotFound(_NO_ASSIGNMENT)
+        stored: Any = found.fields["questions"]
+        return _QUESTIONS.validate_python(stored)
+
+
+_NO_COURSE = "there is no such course"
+_NO_ASSIGNMENT = "there is no such assignment"
+
+
+def _member_path(course_id: str, uid: str) -> str:
+    return f"{COURSES}/{course_id}/members/{uid}"
+
+

@@ -1,0 +1,36 @@
+"""Tells who is asking, as a port."""
+
+from typing import Protocol
+
+from shared.identity.principal import Principal
+
+
+class Identity(Protocol):
+    """Checks the proofs that callers bring."""
+
+    async def principal(self, token: str) -> Principal:
+        """
+        The person whom an ID token stands for.
+
+        Raises:
+            NotSignedIn: the token is not valid, not for this project, or over.
+        """
+        ...
+
+    async def check_app(self, token: str) -> None:
+        """
+        Accept an App Check token.
+
+        Raises:
+            NotSignedIn: it does not come from an app of this project.
+        """
+        ...
+
+    async def check_platform(self, token: str) -> None:
+        """
+        Accept an OIDC token of the service account that Pub/Sub, Eventarc and Scheduler use.
+
+        Raises:
+            NotSignedIn: it is not valid, for another audience, or of another account.
+        """
+        ...

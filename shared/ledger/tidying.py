@@ -1,0 +1,178 @@
+"""The daily clean-up: joins small segments, archives old ones, and counts everything again."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared import metrics
+from shared.documents.base import Delete, Document, Documents, Replace, Write
+from shared.errors import PreconditionLost
+from shared.learning.segments import compress, decompress
+from shared.learning.sharding import Shard, named
+from shared.ledger.archive import Archive, export, restore
+from shared.ledger.base import shards_path
+from shared.ledger.rolling_up import RollUp
+from shared.ledger.shards import BrokenChain, Shards, scan_all
+
+log = logging.getLogger("lectern")
+
+_PAGE = 200
+_MOST_JOINED = 200
+_JOINED_BYTES = 400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Tidied:
+    """What a clean-up did: documents joined and archived, bodies dropped, and counts that did not agree."""
+
+    assignments: int = 0
+    joined: int = 0
+    archived: int = 0
+    dropped: int = 0
+    discrepancies: int = 0
+
+    def __add__(self, other: "Tidied") -> "Tidied":
+        """Both together."""
+        return Tidied(
+            self.assignments + other.assignments,
+            self.joined + other.joined,
+            self.archived + other.archived,
+            self.dropped + other.dropped,
+            self.discrepancies + other.discrepancies,
+        )
+
+
+class Tidying:
+    """Every step may be cut off and repeated; nothing is removed before it is where it goes."""
+
+    def __init__(  # noqa: PLR0913  what it needs, from the composition root
+        self,
+        documents: Documents,
+        shards: Shards,
+        figures: RollUp,
+        *,
+        archive: Archive | None,
+        archive_after: timedelta,
+        drop_after: timedelta | None,
+        now: Callable[[], datetime],
+    ) -> None:
+        """
+        Archive what is older than *archive_after*, if there is an *archive*.
+
+        Archived bodies older than *drop_after* leave Firestore; None keeps them.
+        """
+        self._documents = documents
+        self._shards = shards
+        self._figures = figures
+        self._archive = archive
+        self._archive_after = archive_after
+        self._drop_after = drop_after
+        self._now = now
+
+    async def run(self) -> Tidied:
+        """Tidy every assignment that has answers."""
+        result = Tidied()
+        last: str | None = None
+        while True:
+            page = await self._documents.scan("assignments", after=last, limit=_PAGE)
+            for document in page:
+                if document.fields.get("asOf"):
+                    result += await self.tidy(document.id)
+            if len(page) < _PAGE:
+                return result
+            last = page[-1].id
+
+    async def tidy(self, assignment_id: str) -> Tidied:
+        """Tidy one assignment."""
+        result = Tidied(assignments=1)
+        heads = await scan_all(
+            self._documents, shards_path(assignment_id), only=["pageSeq", "events", "splitBits"]
+        )
+        for head in heads:
+            result += await self._tidy_shard(assignment_id, named(head.id), head.fields["pageSeq"])
+        return result + await self._recount(assignment_id, [named(head.id) for head in heads])
+
+    async def _tidy_shard(self, assignment_id: str, shard: Shard, page_seq: int) -> Tidied:
+        joined = await self._join(assignment_id, shard, page_seq)
+        archived = dropped = 0
+        if self._archive is not None:
+            async for document in self._shards.segments(assignment_id, shard):
+                newest = document.fields["parts"][-1]["mergedAt"]
+                if not document.fields.get("archive"):
+                    if document.fields["last"] <= page_seq and newest <= self._now() - self._archive_after:
+                        await self._move(assignment_id, shard, document, self._archive)
+                        archived += 1
+                elif (
+                    document.fields.get("body")
+                    and self._drop_after is not None
+                    and newest <= self._now() - self._drop_after
+                ):
+                    await self._documents.commit([Replace(document.path, {"body": b""}, document.version)])
+                    dropped += 1
+        return Tidied(joined=joined, archived=archived, dropped=dropped)
+
+    async def _join(self, assignment_id: str, shard: Shard, page_seq: int) -> int:
+        """Join neighbouring documents up to *page_seq*: what is behind it, a loading worker reads by number."""
+        joined = size = 0
+        group: list[Document] = []
+        async for document in self._shards.segments(assignment_id, shard):
+            weight = len(document.fields.get("body") or b"")
+            fits = document.fields["last"] <= page_seq and not document.fields.get("archive")
+            if group and (not fits or len(group) == _MOST_JOINED or size + weight > _JOINED_BYTES):
+                joined += await self._join_group(group)
+                group, size = [], 0
+            if fits:
+                group.append(document)
+                size += weight
+        return joined + await self._join_group(group)
+
+    async def _join_group(self, group: Sequence[Document]) -> int:
+        if len(group) < 2:  # noqa: PLR2004  one is joined with nothing
+            return 0
+        first, *rest = group
+        body = b"\n".join(decompress(document.fields["body"]) for document in group)
+        parts = [part for document in group for part in document.fields["parts"]]
+        fields = {"last": group[-1].fields["last"], "parts": parts, "body": compress(body)}
+        writes: list[Write] = [Replace(first.path, fields, first.version)]
+        writes += [Delete(document.path, document.version) for document in rest]
+        try:
+            await self._documents.commit(writes)
+        except PreconditionLost:
+            return 0  # another clean-up was here
+        return len(rest)
+
+    async def _move(self, assignment_id: str, shard: Shard, document: Document, archive: Archive) -> None:
+        body = decompress(document.fields["body"])
+        content = export(body.split(b"\n"))
+        fields = document.fields
+        name = f"{assignment_id}/{shard.name}/{fields['first']:010d}-{fields['last']:010d}.ndjson.gz"
+        await archive.put(name, content)
+        if restore(await archive.get(name), fields["parts"]) != body:
+            message = f"{name} does not read back as it was written"
+            raise BrokenChain(message)
+        await self._documents.commit([Replace(document.path, {"archive": name}, document.version)])
+
+    async def _recount(self, assignment_id: str, shards: Sequence[Shard]) -> Tidied:
+        """Every answer is in exactly one segment and one head, and the assignment document says so."""
+        for _ in range(2):
+            heads = await self._shards.heads(assignment_id)
+            merged = sum(head.events for head in heads)
+            stored = 0
+            for shard in shards:
+                async for document in self._shards.segments(assignment_id, shard):
+                    stored += sum(part["count"] for part in document.fields["parts"])
+            if stored == merged:
+                break
+            # Answers may have been merged while we counted; a second look tells.
+        await self._figures.roll_up(assignment_id)
+        [document] = await self._documents.get([f"assignments/{assignment_id}"], only=["asOf"])
+        shown = document.fields["asOf"]["events"] if document is not None else 0
+        if stored != merged or shown < merged:
+            metrics.discrepancies.inc()
+            log.error(
+                "recount_differs",
+                extra={"assignment_id": assignment_id, "count": stored, "expected": merged},
+            )
+            return Tidied(discrepancies=1)
+        return Tidied()

@@ -1,0 +1,201 @@
+"""The composition root: which adapter stands behind which port."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from shared.catalog.catalog import Catalog
+from shared.ledger.accepting import PendingAnswers
+from shared.ledger.dead_letters import DeadLetters
+from shared.ledger.history import History
+from shared.ledger.merging import Merger, MergeSettings
+from shared.ledger.results import Results
+from shared.ledger.shards import Shards
+from shared.ledger.sweeping import Sweep
+from shared.ledger.tidying import Tidying
+from shared.settings import Settings, get_settings
+from shared.topics.base import ANSWERS_WAITING
+from shared.topics.doorbell import Doorbell
+
+if TYPE_CHECKING:
+    from shared.documents.base import Document, Documents
+    from shared.identity.base import Identity
+    from shared.ledger.archive import Archive
+    from shared.topics.base import Topic
+
+
+class Services:
+    """
+    What a function may use; each part is built on first use and kept for the life of the process.
+
+    First use is inside the event loop and after any fork, where clients must be made.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Wire for *settings*."""
+        self.settings = settings
+
+    def now(self) -> datetime:
+        """The one clock."""
+        return datetime.now(UTC)
+
+    @cached_property
+    def receipt_key(self) -> bytes:
+        """
+        Signs receipts, seals and cursors.
+
+        Raises:
+            RuntimeError: none is configured; nothing may be accepted that could not be signed for.
+        """
+        key = self.settings.receipt_key.get_secret_value()
+        if not key:
+            message = "LECTERN_RECEIPT_KEY is not set"
+            raise RuntimeError(message)
+        return key.encode()
+
+    @cached_property
+    def documents(self) -> "Documents":
+        """Firestore."""
+        from shared.documents.firestore import FirestoreDocuments  # noqa: PLC0415  heavy, and not needed to start
+
+        return FirestoreDocuments(
+            project=self.settings.project,
+            database=self.settings.database,
+            emulator_host=self.settings.firestore_emulator_host,
+        )
+
+    @cached_property
+    def identity(self) -> "Identity":
+        """Firebase Auth."""
+        from shared.identity.firebase import FirebaseIdentity  # noqa: PLC0415  heavy, and not needed to start
+
+        return FirebaseIdentity(
+            project=self.settings.project,
+            events_audience=self.settings.events_audience,
+            events_account=self.settings.events_service_account,
+            now=self.now,
+        )
+
+    @cached_property
+    def answers_waiting(self) -> "Topic":
+        """The topic that wakes merging."""
+        from shared.topics.pubsub import PubSub, PubSubTopic  # noqa: PLC0415  heavy, and not needed to start
+
+        pubsub = PubSub(project=self.settings.project, emulator_host=self.settings.pubsub_emulator_host)
+        return PubSubTopic(pubsub, ANSWERS_WAITING)
+
+    @cached_property
+    def doorbell(self) -> Doorbell:
+        """Rings for merging."""
+        return Doorbell(self.answers_waiting)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """Courses and assignments."""
+        return Catalog(self.documents, now=self.now, clock=time.monotonic)
+
+    @cached_property
+    def pending_answers(self) -> PendingAnswers:
+        """Where answers are put on record."""
+        return PendingAnswers(self.documents)
+
+    @cached_property
+    def merger(self) -> Merger:
+        """This process's worker."""
+        settings = self.settings
+        return Merger(
+            self.documents,
+            grading_of=self.catalog.grading,
+            now=self.now,
+            settings=MergeSettings(
+                gather_seconds=settings.gather_milliseconds / 1000,
+                gather_events=settings.gather_events,
+                page_bytes=settings.shard_page_bytes,
+                rollup_seconds=settings.rollup_seconds,
+            ),
+        )
+
+    @cached_property
+    def shards(self) -> Shards:
+        """The shards of the ledger, to read."""
+        return Shards(self.documents)
+
+    @cached_property
+    def results(self) -> Results:
+        """What learners have achieved."""
+        return Results(self.shards)
+
+    @cached_property
+    def archive(self) -> "Archive | None":
+        """Where old segments go, if anywhere."""
+        url = urlsplit(self.settings.archive_url)
+        if url.scheme == "gs":
+            from shared.archives.cloud_storage import CloudStorageArchive  # noqa: PLC0415  heavy, and rarely needed
+
+            return CloudStorageArchive(project=self.settings.project, bucket=url.netloc, prefix=url.path)
+        if url.scheme == "file":
+            from shared.archives.folder import FolderArchive  # noqa: PLC0415  not needed in the cloud
+
+            return FolderArchive(Path(url.path))
+        return None
+
+    @cached_property
+    def history(self) -> History:
+        """Replays what happened."""
+        return History(self.documents, self.shards, self.archive)
+
+    @cached_property
+    def tidying(self) -> Tidying:
+        """The daily clean-up."""
+        drop_after = self.settings.archive_drop_after_days
+        return Tidying(
+            self.documents,
+            self.shards,
+            self.merger.figures,
+            archive=self.archive,
+            archive_after=timedelta(days=self.settings.archive_after_days),
+            drop_after=None if drop_after is None else timedelta(days=drop_after),
+            now=self.now,
+        )
+
+    @cached_property
+    def dead_letters(self) -> DeadLetters:
+        """Where the unreadable goes."""
+        return DeadLetters(self.documents)
+
+    @cached_property
+    def sweep(self) -> Sweep:
+        """Makes lost messages good."""
+
+        async def set_aside(document: "Document", reason: str) -> None:
+            body = repr(dict(document.fields)).encode()
+            await self.dead_letters.set_aside(document.path, body, reason, at=self.now())
+
+        return Sweep(
+            self.documents, self.merger, now=self.now, set_aside=set_aside, young=timedelta(seconds=2)
+        )
+
+
+_current: list[Services] = []
+
+
+def services() -> Services:
+    """The services of this process."""
+    if not _current:
+        _current.append(Services(get_settings()))
+    return _current[-1]
+
+
+@contextmanager
+def using(replacement: Services) -> Iterator[Services]:
+    """Use *replacement* within this block, then what was there before; for tests."""
+    _current.append(replacement)
+    try:
+        yield replacement
+    finally:
+        _current.remove(replacement)
