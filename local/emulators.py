@@ -123,15 +123,15 @@ def _version(jar: Path) -> tuple[int, ...]:
     return tuple(map(int, digits.split()))
 
 
+def choose_ports(ports: Ports, preferred: Mapping[str, int] | None = None) -> Emulators:
+    """Where the emulators will listen: on *preferred* ports where those are free."""
+    wanted = preferred or {}
+    return Emulators(**{name: f"{HOST}:{ports.choose(wanted.get(name, 0))}" for name in WELL_KNOWN})
+
+
 async def start(
-    started: Children,
-    ports: Ports,
-    *,
-    rules: Path | None = None,
-    functions: str = "",
-    preferred: Mapping[str, int] | None = None,
-    project: str = PROJECT,
-) -> Emulators:
+    started: Children, at: Emulators, *, rules: Path | None = None, functions: str = "", project: str = PROJECT
+) -> None:
     """
     Start Firestore, Pub/Sub and Auth side by side and wait until all three answer.
 
@@ -142,32 +142,34 @@ async def start(
         ChildDied, NotReady: an emulator did not come up.
     """
     machine = Machine()
-    wanted = preferred or {}
-    at = {name: ports.choose(wanted.get(name, 0)) for name in WELL_KNOWN}
-    java = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=4", "-Duser.language=en"]
+    java = ["java", "-XX:+UseSerialGC", "-Duser.language=en"]
 
     firestore = [*java, "-Xmx1g", "-cp", machine.jar("firestore"), _FIRESTORE_MAIN]
-    firestore += ["--host", HOST, "--port", str(at["firestore"])]
+    firestore += ["--host", HOST, "--port", _port(at.firestore)]
     if rules is not None:
         firestore += ["--rules", rules]
     if functions:
         firestore += ["--functions_emulator", functions]
-    pubsub = [*java, "-Xmx512m", "-jar", machine.jar("pubsub"), f"--host={HOST}", f"--port={at['pubsub']}"]
-    auth = ["node", Path(__file__).with_name("auth_emulator.cjs"), HOST, str(at["auth"]), project]
+    pubsub = [*java, "-Xmx512m", "-jar", machine.jar("pubsub"), f"--host={HOST}", f"--port={_port(at.pubsub)}"]
+    auth = ["node", Path(__file__).with_name("auth_emulator.cjs"), HOST, _port(at.auth), project]
 
     try:
         processes = {
-            "auth": await started.start("auth", auth, env={"NO_UPDATE_NOTIFIER": "1"}),
-            "firestore": await started.start("firestore", firestore),
-            "pubsub": await started.start("pubsub", pubsub),
+            at.auth: await started.start("auth", auth, env={"NO_UPDATE_NOTIFIER": "1"}),
+            at.firestore: await started.start("firestore", firestore),
+            at.pubsub: await started.start("pubsub", pubsub),
         }
     except FileNotFoundError as error:
-        message = f"{error.filename} is not on this machine: sudo apt-get install {_PACKAGES.get(error.filename)}"
+        package = _PACKAGES.get(str(error.filename), str(error.filename))
+        message = f"{error.filename} is not on this machine. Install it with\n    sudo apt-get install {package}"
         raise Missing(message) from error
-    async with httpx.AsyncClient() as client:
-        probes = (answers(client, f"http://{HOST}:{at[name]}/") for name in processes)
+    async with httpx.AsyncClient(trust_env=False) as client:
+        probes = (answers(client, f"http://{address}/") for address in processes)
         await asyncio.gather(*map(started.ready, processes.values(), probes))
-    return Emulators(**{name: f"{HOST}:{port}" for name, port in at.items()})
+
+
+def _port(address: str) -> str:
+    return address.rpartition(":")[2]
 
 
 _PACKAGES = {"java": "default-jre-headless", "node": "nodejs"}
@@ -183,7 +185,7 @@ class answers:  # noqa: N801  reads as the sentence it is: ready(child, answers(
     async def __call__(self) -> bool:
         """Ask once."""
         try:
-            reply = await self._client.get(self._url, timeout=5)
+            reply = await self._client.get(self._url, timeout=10)
         except httpx.HTTPError:
             return False
         return reply.status_code == httpx.codes.OK
@@ -202,13 +204,14 @@ async def keep(state: Path, owner: int, rules: Path | None) -> None:
     watched = os.pidfd_open(owner)
     loop.add_reader(watched, ended.set)
 
+    at = choose_ports(Ports())
     async with children(logs=state.parent / "logs", remove=[state]) as started:
         try:
-            running = await start(started, Ports(), rules=rules)
+            await start(started, at, rules=rules)
         except (Missing, ChildDied, NotReady) as failure:
             _publish(state, {"error": str(failure)})
             return
-        _publish(state, asdict(running))
+        _publish(state, asdict(at))
         waits = [asyncio.create_task(ended.wait()), asyncio.create_task(started.watch())]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:

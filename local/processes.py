@@ -20,6 +20,7 @@ from subprocess import DEVNULL, PIPE
 _PR_SET_PDEATHSIG = 1
 _GRACE_SECONDS = 5.0
 _TAIL_LINES = 25
+_WATCH_SECONDS = 0.2
 
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -98,7 +99,7 @@ class Children:
         return child
 
     async def ready(
-        self, child: Child, probe: Callable[[], Awaitable[bool]], *, timeout_seconds: float = 60.0
+        self, child: Child, probe: Callable[[], Awaitable[bool]], *, timeout_seconds: float = 120.0
     ) -> None:
         """
         Return as soon as *probe* says yes.
@@ -121,16 +122,14 @@ class Children:
         Return never.
 
         Raises:
-            ChildDied: one of the children, or the guard, ended.
+            ChildDied: one of the children, started before or meanwhile, or the guard, ended.
         """
         guard = Child("guard", self._guard, self._logs / "guard.log")
-        waits = {asyncio.create_task(child.process.wait()): child for child in [*self._children, guard]}
-        try:
-            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-        raise waits[done.pop()].died()
+        while True:
+            for child in [guard, *self._children]:
+                if child.process.returncode is not None:
+                    raise child.died()
+            await asyncio.sleep(_WATCH_SECONDS)
 
     async def stop(self) -> None:
         """End every child: politely, the last one started first; after a few seconds by force."""

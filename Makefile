@@ -1,0 +1,34 @@
+PYTHON ?= python3
+RUN := .venv/bin/python
+TESTS ?= tests
+
+export PYTHONDONTWRITEBYTECODE = 1
+
+.PHONY: run test check bench generate clean environment
+
+run: environment  ## Everything on this machine: emulators, functions, demo course, page
+	@exec $(RUN) -m local --under-make
+
+test: environment  ## The suite, on real emulators
+	@exec $(RUN) -m pytest -n 2 --dist loadgroup $(TESTS)
+
+check: environment  ## Lint, format, types, import contracts, generated files
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	.venv/bin/lint-imports
+	$(RUN) -m tooling.generate --check
+	@if [ -f web/tsconfig.json ]; then set -x; npx --no-install tsc --noEmit -p web; fi
+
+bench: environment  ## The ratios, as a table and bench/results.json
+	@exec $(RUN) -m tests.bench
+
+generate: environment  ## What is made from the registry: functions.yaml, OpenAPI, client, tables
+	@exec $(RUN) -m tooling.generate
+
+clean:  ## Remove what the other targets made
+	rm -rf .venv node_modules .local web/dist bench .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+environment:
+	@$(PYTHON) local/bootstrap.py --java

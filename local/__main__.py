@@ -1,0 +1,16 @@
+"""`python -m local`: see ``run.py``."""
+
+import signal
+import sys
+
+
+def main() -> int:
+    """Run Lectern; a Ctrl-C during the imports ends the process without a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from local import run  # noqa: PLC0415  after the line above
+
+    return run.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
