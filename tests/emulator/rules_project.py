@@ -5,6 +5,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,7 @@ def _value(value: Any) -> dict[str, Any]:
             return {"arrayValue": {"values": [_value(each) for each in value]}}
         case dict():
             return {"mapValue": {"fields": {name: _value(each) for name, each in value.items()}}}
-        case httpx.URL():
-            return {"referenceValue": str(value)}
+        case datetime():
+            return {"timestampValue": value.isoformat()}
     message = f"no Firestore value for {type(value)}"
     raise TypeError(message)

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ PRINCIPALS = {
     for each in (
         Principal("signed out"),
         Principal("anonymous", uid="anon", provider="anonymous"),
+        Principal("anonymous as a student", uid="ana", provider="anonymous"),
+        Principal("anonymous as a teacher", uid="tom", provider="anonymous"),
         Principal("without a provider", uid="ana", provider=None),
         Principal("student", uid="ana"),
         Principal("fellow student", uid="ben"),
@@ -218,7 +221,8 @@ DEFECTS: dict[str, dict[str, Any]] = {
     "extra empty field": {"feedback": ""},
     "another student": {"studentId": "ben"},
     "no student": {"studentId": None},
-    "time of the client": {"submittedAt": "2026-11-20T16:00:00Z"},
+    "time of the client": {"submittedAt": datetime.now(UTC)},
+    "time of the client as text": {"submittedAt": "2026-11-20T16:00:00Z"},
     "time null": {"submittedAt": None},
     "assignment number": {"assignmentId": 1},
     "assignment null": {"assignmentId": None},
