@@ -1,11 +1,14 @@
 """What is counted, for ``/metrics`` in Prometheus' text format."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REGISTRY = CollectorRegistry()
 
 requests = Counter(
-    "lectern_requests", "Requests answered, by function and status.", ["function", "status"], registry=REGISTRY
+    "lectern_requests",
+    "Requests answered, by function and status.",
+    ["function", "status"],
+    registry=REGISTRY,
 )
 request_seconds = Histogram(
     "lectern_request_seconds",
@@ -15,7 +18,10 @@ request_seconds = Histogram(
     registry=REGISTRY,
 )
 answers_accepted = Counter(
-    "lectern_answers_accepted", "Answers put on record, by source and outcome.", ["source", "outcome"], registry=REGISTRY
+    "lectern_answers_accepted",
+    "Answers put on record, by source and outcome.",
+    ["source", "outcome"],
+    registry=REGISTRY,
 )
 answers_merged = Counter(
     "lectern_answers_merged",
@@ -33,10 +39,15 @@ merge_commits = Counter(
     "lectern_merge_commits", "Commits of a merge, by outcome: done or lost.", ["outcome"], registry=REGISTRY
 )
 dead_letters = Counter(
-    "lectern_dead_letters", "Messages set aside because nobody can handle them.", ["function"], registry=REGISTRY
+    "lectern_dead_letters",
+    "Messages set aside because nobody can handle them.",
+    ["function"],
+    registry=REGISTRY,
 )
 doorbells_lost = Counter(
-    "lectern_doorbells_lost", "Messages that could not be published; the sweep makes them good.", registry=REGISTRY
+    "lectern_doorbells_lost",
+    "Messages that could not be published; the sweep makes them good.",
+    registry=REGISTRY,
 )
 pending_answers = Gauge(
     "lectern_pending_answers", "Pending events in the collection, when last counted.", registry=REGISTRY
@@ -45,14 +56,8 @@ discrepancies = Counter(
     "lectern_discrepancies", "Recounts that differ from what is projected; must stay 0.", registry=REGISTRY
 )
 firestore_operations = Gauge(
-    "lectern_firestore_operations", "Billed Firestore operations of this process.", ["kind"], registry=REGISTRY
+    "lectern_firestore_operations",
+    "Billed Firestore operations of this process.",
+    ["kind"],
+    registry=REGISTRY,
 )
-
-
-def render() -> bytes:
-    """All of it, as text."""
-    from shared.documents.metering import TOTAL  # noqa: PLC0415  read at the moment of asking
-
-    for kind in ("reads", "writes", "deletes", "rpcs"):
-        firestore_operations.labels(kind).set(getattr(TOTAL, kind))
-    return generate_latest(REGISTRY)

@@ -14,7 +14,9 @@ class Settings(BaseSettings):
     Lectern's own variables begin with ``LECTERN_``; those of Google's libraries keep their names.
     """
 
-    model_config = SettingsConfigDict(frozen=True, env_prefix="LECTERN_", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        frozen=True, env_prefix="LECTERN_", extra="ignore", populate_by_name=True
+    )
 
     project: str = Field("demo-lectern", validation_alias="GOOGLE_CLOUD_PROJECT")
     region: str = Field("us-central1", validation_alias="FIREBASE_REGION")
@@ -52,6 +54,7 @@ class Settings(BaseSettings):
     gather_events: int = Field(10, ge=1, le=500)
     rollup_seconds: float = Field(1.0, ge=0.0, le=60.0)
     """The least time between two writes of one assignment document."""
+
     @property
     def emulated(self) -> bool:
         """Whether any Google service is replaced by an emulator."""

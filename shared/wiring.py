@@ -44,6 +44,13 @@ class Services:
         """The one clock."""
         return datetime.now(UTC)
 
+    async def close(self) -> None:
+        """End the connections that were made; for tests and for processes that end politely."""
+        for name in ("documents", "answers_waiting"):
+            close = getattr(self.__dict__.get(name), "close", None)
+            if close is not None:
+                await close()
+
     @cached_property
     def receipt_key(self) -> bytes:
         """

@@ -320,5 +320,3 @@ _NO_ASSIGNMENT = "there is no such assignment"
 
 def _member_path(course_id: str, uid: str) -> str:
     return f"{COURSES}/{course_id}/members/{uid}"
-
-

@@ -15,6 +15,7 @@ from typing import Any
 
 import grpc.aio
 from google.cloud.firestore_v1.types import common, document, firestore, query, write
+from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from shared.documents.base import (
@@ -134,12 +135,16 @@ class FirestoreDocuments:
 
     def _unary(self, name: str, request: Any, reply: Any) -> Any:
         return self._channel.unary_unary(
-            _SERVICE + name, request_serializer=request.SerializeToString, response_deserializer=reply.FromString
+            _SERVICE + name,
+            request_serializer=request.SerializeToString,
+            response_deserializer=reply.FromString,
         )
 
     def _stream(self, name: str, request: Any, reply: Any) -> Any:
         return self._channel.unary_stream(
-            _SERVICE + name, request_serializer=request.SerializeToString, response_deserializer=reply.FromString
+            _SERVICE + name,
+            request_serializer=request.SerializeToString,
+            response_deserializer=reply.FromString,
         )
 
     async def close(self) -> None:
@@ -205,7 +210,9 @@ class FirestoreDocuments:
         request = _pb_run_query(parent=parent, structured_query=structured)
         found = []
         async with _our_errors():
-            async for reply in self._run_query(request, timeout=_SCAN_DEADLINE_SECONDS, metadata=self._metadata):
+            async for reply in self._run_query(
+                request, timeout=_SCAN_DEADLINE_SECONDS, metadata=self._metadata
+            ):
                 if reply.HasField("document"):
                     found.append(self._read(reply.document))
         charge(reads=max(1, len(found)))
@@ -362,14 +369,16 @@ async def _our_errors() -> AsyncIterator[None]:
         raise DeadlineExceeded(message) from error
 
 
-
-
 def document_from_bytes(data: bytes) -> tuple[str, Fields]:
     """
     The full name and the fields of a serialised Document message, as Firestore's events carry it.
 
     Raises:
-        google.protobuf.message.DecodeError: it is none.
+        InvalidRequest: it is none.
     """
-    found = _pb_document.FromString(data)
+    try:
+        found = _pb_document.FromString(data)
+    except DecodeError as error:
+        message = "not a Firestore document"
+        raise InvalidRequest(message) from error
     return found.name, {name: from_value(value) for name, value in found.fields.items()}

@@ -136,7 +136,9 @@ class MemoryDocuments:
             case Replace(expected=expected) if there is None or there.version != expected:
                 message = "the document has changed"
                 raise PreconditionLost(message)
-            case Delete(expected=expected) if expected is not None and (there is None or there.version != expected):
+            case Delete(expected=expected) if expected is not None and (
+                there is None or there.version != expected
+            ):
                 message = "the document has changed"
                 raise PreconditionLost(message)
             case _:

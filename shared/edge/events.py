@@ -58,17 +58,14 @@ def read_created(body: bytes) -> CreatedDocument:
     Raises:
         InvalidRequest: it is no such event.
     """
-    from google.protobuf.message import DecodeError  # noqa: PLC0415  Firestore's types are heavy, and only this needs them
-
-    from shared.documents.firestore import document_from_bytes  # noqa: PLC0415
+    from shared.documents.firestore import document_from_bytes  # noqa: PLC0415  heavy, and only this needs it
 
     for candidate in (body, _from_base64(body)):
         if candidate is None:
             continue
         try:
-            value = _first_submessage(candidate)
-            name, fields = document_from_bytes(value)
-        except (DecodeError, ValueError, IndexError):
+            name, fields = document_from_bytes(_first_submessage(candidate))
+        except (InvalidRequest, ValueError, IndexError):
             continue
         root, found, path = name.partition("/documents/")
         if found and root.startswith("projects/"):

@@ -182,7 +182,9 @@ class Registers:
         students = sorted(self.rows)
         header = orjson.dumps({"v": 1, "questions": sorted(questions), "students": students})
         records = [
-            _RECORD.pack(number, rank[i], at, bytes.fromhex(name), _UNGRADED if credit is None else credit, code)
+            _RECORD.pack(
+                number, rank[i], at, bytes.fromhex(name), _UNGRADED if credit is None else credit, code
+            )
             for number, student in enumerate(students)
             for i, attempts in sorted(self.rows[student].attempts.items(), key=lambda each: rank[each[0]])
             for at, name, credit, code in attempts
@@ -224,7 +226,8 @@ class Registers:
                 row.effective[question] = attempt
                 self._count_one(question, attempt, 1)
             row.counted = all(
-                (found := row.effective.get(i)) is not None and found[2] is not None for i in self._machine_graded
+                (found := row.effective.get(i)) is not None and found[2] is not None
+                for i in self._machine_graded
             )
             if row.counted:
                 self._count_complete(row, 1)

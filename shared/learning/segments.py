@@ -78,7 +78,9 @@ def unpack(packed: bytes) -> list[AnswerSubmitted]:
         body["answers"],
     )
     return [
-        AnswerSubmitted(assignment_id, questions[q], students[s], submission_id, answers[a], submitted_at, source)
+        AnswerSubmitted(
+            assignment_id, questions[q], students[s], submission_id, answers[a], submitted_at, source
+        )
         for s, q, a, submission_id, submitted_at, source in body["rows"]
     ]
 

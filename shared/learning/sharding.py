@@ -38,7 +38,8 @@ class Shard:
     def split(self, by_bits: int) -> tuple["Shard", ...]:
         """The 2**by_bits equal parts of this interval, in order."""
         return tuple(
-            Shard(index=(self.index << by_bits) + part, bits=self.bits + by_bits) for part in range(1 << by_bits)
+            Shard(index=(self.index << by_bits) + part, bits=self.bits + by_bits)
+            for part in range(1 << by_bits)
         )
 
     def child(self, position: int, by_bits: int) -> "Shard":

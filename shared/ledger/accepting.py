@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from shared import metrics
-from shared.documents.base import Documents, Written
+from shared.documents.base import Documents
 from shared.errors import Conflict, Unavailable
 from shared.ledger.base import PENDING, pending_path
 from shared.ledger.group_commit import GroupCommit
@@ -42,14 +42,14 @@ class PendingAnswers:
         path = pending_path(event)
         text = encode(event)
         for _ in range(_TRIES):
-            written = await self._group_commit.create(path, {"event": text}, size=len(text))
-            if written is Written.DONE:
+            creation = await self._group_commit.create(path, {"event": text}, size=len(text))
+            if not creation.existed:
                 metrics.answers_accepted.labels(event.source, "new").inc()
                 return Recorded(event, text, duplicate=False)
             [stored] = await self._documents.get([path])
             if stored is None:
                 continue  # merged and removed since; recorded again, the registers will know it
-            if stored.fields["event"] == text:
+            if creation.repeated and stored.fields["event"] == text:
                 metrics.answers_accepted.labels(event.source, "new").inc()
                 return Recorded(event, text, duplicate=False)  # ours: the reply to the first try was lost
             known = decode(stored.fields["event"])

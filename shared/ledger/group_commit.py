@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from shared.documents.base import Create, Documents, Fields, Written
 from shared.errors import Unavailable
@@ -13,11 +14,20 @@ _TRIES = 3
 _PAUSE_SECONDS = 0.05
 
 
+class Creation(NamedTuple):
+    """Whether there was a document already, and whether an unanswered attempt before may have made it."""
+
+    existed: bool
+    repeated: bool
+
+
 @dataclass(slots=True)
 class _Waiting:
     creation: Create
     size: int
-    outcome: asyncio.Future[Written] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    outcome: asyncio.Future[Creation] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
 
 
 class GroupCommit:
@@ -34,9 +44,9 @@ class GroupCommit:
         self._documents = documents
         self._waiting: dict[str, _Waiting] = {}
         self._later: list[_Waiting] = []
-        self._flying: set[asyncio.Task[list[Written]]] = set()
+        self._flying: set[asyncio.Task[list[Creation]]] = set()
 
-    async def create(self, path: str, fields: Fields, *, size: int) -> Written:
+    async def create(self, path: str, fields: Fields, *, size: int) -> Creation:
         """
         Create the document at *path*, about *size* bytes long.
 
@@ -54,11 +64,12 @@ class GroupCommit:
 
     def _take_off(self) -> None:
         if (self._waiting or self._later) and len(self._flying) < _IN_FLIGHT:
-            task = asyncio.create_task(self._fly(batch := []))
+            batch: list[_Waiting] = []
+            task = asyncio.create_task(self._fly(batch))
             self._flying.add(task)
             task.add_done_callback(lambda done: self._landed(done, batch))
 
-    def _landed(self, task: asyncio.Task[list[Written]], batch: list[_Waiting]) -> None:
+    def _landed(self, task: asyncio.Task[list[Creation]], batch: list[_Waiting]) -> None:
         self._flying.discard(task)
         failure = Unavailable("the process is ending") if task.cancelled() else task.exception()
         outcomes = [] if failure else task.result()
@@ -72,7 +83,7 @@ class GroupCommit:
                 waiting.outcome.exception()  # a caller that gave up must not leave a warning behind
         self._take_off()
 
-    async def _fly(self, batch: list[_Waiting]) -> list[Written]:
+    async def _fly(self, batch: list[_Waiting]) -> list[Creation]:
         await asyncio.sleep(0)  # let what arrived in the same turn of the loop get in
         size = 0
         later, self._later = self._later, []
@@ -85,12 +96,13 @@ class GroupCommit:
             size += waiting.size
         return await self._create([waiting.creation for waiting in batch]) if batch else []
 
-    async def _create(self, creations: list[Create]) -> list[Written]:
+    async def _create(self, creations: list[Create]) -> list[Creation]:
         for attempt in range(1, _TRIES + 1):
             try:
-                return await self._documents.create_each(creations)
+                outcomes = await self._documents.create_each(creations)
+                return [Creation(outcome is Written.EXISTS, attempt > 1) for outcome in outcomes]
             except Unavailable:
-                # Creating again is safe; what the lost attempt did shows as EXISTS.
+                # Creating again is safe; what the lost attempt did shows as a document that exists.
                 if attempt == _TRIES:
                     raise
                 await asyncio.sleep(_PAUSE_SECONDS * attempt)

@@ -67,7 +67,9 @@ class History:
             sums = item_analysis.add([sums, rebuilt.sums])
         return Rebuilt(identical, digest.hexdigest(), events, sums)
 
-    async def _rebuild_shard(self, grading: Grading, shard: Shard, *, replace: bool) -> tuple[bool, Registers]:
+    async def _rebuild_shard(
+        self, grading: Grading, shard: Shard, *, replace: bool
+    ) -> tuple[bool, Registers]:
         for _ in range(_TRIES):
             [head] = await self._documents.get([head_path(grading.assignment_id, shard)])
             if head is None or head.fields.get("splitBits"):
@@ -119,9 +121,7 @@ class History:
                 if segment.merged_at > at:
                     break
                 registers.fold(
-                    event
-                    for event in unpack(segment.packed)
-                    if head.shard.holds(position(event.student_id))
+                    event for event in unpack(segment.packed) if head.shard.holds(position(event.student_id))
                 )
             parts.append(registers.sums)
         return item_analysis.add(parts)

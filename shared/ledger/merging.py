@@ -115,10 +115,15 @@ class Merger:
         for event in events:
             by_assignment.setdefault(event.assignment_id, []).append(event)
         await asyncio.gather(
-            *(self._merge_one(assignment_id, some, by, forget) for assignment_id, some in by_assignment.items())
+            *(
+                self._merge_one(assignment_id, some, by, forget)
+                for assignment_id, some in by_assignment.items()
+            )
         )
 
-    async def _merge_one(self, assignment_id: str, events: list[AnswerSubmitted], by: By, forget: bool) -> None:  # noqa: FBT001
+    async def _merge_one(
+        self, assignment_id: str, events: list[AnswerSubmitted], by: By, forget: bool
+    ) -> None:  # noqa: FBT001
         try:
             await self._grading_of(assignment_id)
         except NotFound:
@@ -272,7 +277,11 @@ class Merger:
 
     async def _record_refused(self, refused: Sequence[Refused]) -> None:
         documents = {
-            f"{REJECTED}/{each.event.event_id}": {"event": encode(each.event), "reason": each.reason, "at": self._now()}
+            f"{REJECTED}/{each.event.event_id}": {
+                "event": encode(each.event),
+                "reason": each.reason,
+                "at": self._now(),
+            }
             for each in refused
         }
         puts = [Put(path, fields) for path, fields in documents.items()]

@@ -149,7 +149,11 @@ class Shards:
             "sums": state.registers.sums.encode(),
         }
         page_seq = state.page_seq
-        if seq - page_seq >= _MOST_BEHIND or state.registers.events <= _SMALL_PAGE_EVENTS or state.version is None:
+        if (
+            seq - page_seq >= _MOST_BEHIND
+            or state.registers.events <= _SMALL_PAGE_EVENTS
+            or state.version is None
+        ):
             page_seq = seq
             fields |= {"page": state.registers.encode(), "pageSeq": seq}
         path = head_path(assignment_id, state.shard)
@@ -248,7 +252,9 @@ class Shards:
             last = page[-1].id
 
 
-async def scan_all(documents: Documents, collection: str, *, only: Sequence[str] | None = None) -> list[Document]:
+async def scan_all(
+    documents: Documents, collection: str, *, only: Sequence[str] | None = None
+) -> list[Document]:
     """Every document of a *collection* that is known to be small."""
     found: list[Document] = []
     while True:

@@ -114,4 +114,3 @@ def read_pending(document: Document) -> AnswerSubmitted:
         message = "the document's id is not its event's"
         raise InvalidRequest(message)
     return event
-

@@ -56,6 +56,10 @@ class PubSubTopic:
         self._pubsub = pubsub
         self._topic = f"projects/{pubsub.project}/topics/{name}"
 
+    async def close(self) -> None:
+        """End the connection to Pub/Sub."""
+        await self._pubsub.close()
+
     async def publish(self, message: Message) -> None:
         """See the port."""
         request = _pb_publish(

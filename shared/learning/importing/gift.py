@@ -111,7 +111,7 @@ class _Reader:
         path = _CONTEXT.sub("", unmasked(category.text), count=1)
         if len(path) > MAX_NAME:
             self._reading.problem(category.offset, f"the category is longer than {MAX_NAME} characters")
-        return path
+        return path[:MAX_NAME]
 
     def _question(self, block: Span) -> Draft | None:
         reading = self._reading
@@ -146,7 +146,7 @@ class _Reader:
         if rest is None or "{" in name.text:
             self._reading.problem(block.offset, "this name is not closed by a second ::")
             return "", block.since(2)
-        words = " ".join(unmasked(name.text).split())
+        words = " ".join(unmasked(name.text).strip(WHITE_SPACE).split())
         if len(words) > MAX_NAME:
             message = f"the name is longer than {MAX_NAME} characters"
             self._reading.problem(name.stripped().offset, message)

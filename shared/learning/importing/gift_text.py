@@ -46,7 +46,8 @@ class Span(NamedTuple):
     def stripped(self) -> "Span":
         """Return the part without white space around it."""
         text = self.text.lstrip(WHITE_SPACE)
-        return Span(text.rstrip(WHITE_SPACE), self.offset + len(self.text) - len(text))
+        leading = len(self.text) - len(text) if text else 0
+        return Span(text.rstrip(WHITE_SPACE), self.offset + leading)
 
     def since(self, index: int) -> "Span":
         """Return what begins at *index* of this part."""

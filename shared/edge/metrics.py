@@ -1,0 +1,13 @@
+"""What ``/metrics`` answers."""
+
+from prometheus_client import generate_latest
+
+from shared import metrics
+from shared.documents.metering import TOTAL
+
+
+def render() -> bytes:
+    """Everything counted in this process, in Prometheus' text format."""
+    for kind in ("reads", "writes", "deletes", "rpcs"):
+        metrics.firestore_operations.labels(kind).set(getattr(TOTAL, kind))
+    return generate_latest(metrics.REGISTRY)
