@@ -1,0 +1,26 @@
+/** When to try again. */
+
+const FIRST_MS = 1_000;
+const LONGEST_MS = 60_000;
+
+/**
+ * How long to wait after *failures* failures in a row, in milliseconds.
+ *
+ * Between half of and the whole of `min(60 s, 1 s · 2^(failures - 1))`, chosen at random, so that a
+ * class that lost its network together does not come back together. A server's own wish is a floor,
+ * and the jitter comes on top of it.
+ */
+export function delayAfter(failures: number, retryAfterMs: number | null, random: () => number): number {
+  const step = Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.max(0, failures - 1));
+  if (retryAfterMs !== null) return retryAfterMs + random() * Math.min(step, Math.max(retryAfterMs, FIRST_MS));
+  return step / 2 + (random() * step) / 2;
+}
+
+/** The `Retry-After` header in milliseconds: seconds or a date; null where there is none. */
+export function retryAfter(header: string | null, now: number): number | null {
+  if (header === null) return null;
+  const seconds = Number(header);
+  if (header.trim() !== "" && Number.isFinite(seconds)) return Math.max(0, seconds * 1_000);
+  const date = Date.parse(header);
+  return Number.isNaN(date) ? null : Math.max(0, date - now);
+}

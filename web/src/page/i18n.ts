@@ -1,0 +1,290 @@
+/** The page's own words, in English and Hebrew. */
+
+const english = {
+  language: "Language",
+  skipToContent: "Skip to content",
+  tagline: "Answers in, figures live",
+  signIn: "Sign in",
+  signOut: "Sign out",
+  email: "Email",
+  password: "Password",
+  signInFailed: "That email and password do not match.",
+  signInUnreachable: "The sign-in service cannot be reached. Check the connection and try again.",
+  demoAccounts: "Try it with a demo account",
+  continueAs: "Continue as {name}",
+  teacher: "Teacher",
+  student: "Student",
+  loading: "Loading…",
+  tryAgain: "Try again",
+  failedToLoad: "This could not be loaded.",
+  assignments: "Assignments",
+  noAssignments: "No assignments yet.",
+  noAssignmentsTeacher: "No assignments yet. Import a question set to begin.",
+  chooseAssignment: "Choose an assignment to begin.",
+  questions: "{count} questions",
+  questionNumber: "Question {number}",
+  points: "{points} pt",
+  answeredOf: "{answered} of {count} answered",
+  submit: "Submit answer",
+  submitAgain: "Submit again",
+  trueLabel: "True",
+  falseLabel: "False",
+  yourNumber: "Your number",
+  yourAnswer: "Your answer",
+  chooseOne: "Choose",
+  chooseAll: "Choose all that apply",
+  gradedByPerson: "A teacher will read and grade this.",
+  answerFirst: "Give an answer first.",
+  notANumber: "Write a number, for example 3.5.",
+  textTooLong: "This is too long: at most 16 KB.",
+  stateSaving: "Saving…",
+  stateRecorded: "Recorded at {time}",
+  stateOffline: "Saved on this device. It will be sent when you are back online.",
+  stateUnavailable: "Saved on this device. The server cannot be reached; trying again.",
+  stateThrottled: "Saved on this device. The server is busy; trying again soon.",
+  stateSignedOut: "Saved on this device. Sign in again to send it.",
+  stateRefused: "Not accepted: {reason}",
+  discard: "Discard",
+  receipt: "Receipt",
+  answeredAt: "Answered {time}",
+  offlineBanner: "You are offline. Answers are kept on this device and sent later.",
+  waitingBanner: "{count} on this device, waiting to be sent",
+  yourResults: "Your results",
+  score: "Score",
+  scoreOf: "{score} of {max}",
+  right: "Right",
+  partly: "Partly right ({percent})",
+  wrong: "Not right",
+  ungraded: "To be graded",
+  classNow: "The class right now",
+  answersGiven: "{count} answers",
+  meanScore: "mean {percent}",
+  students: "Students",
+  answersLabel: "Answers",
+  received: "Received",
+  processed: "Processed",
+  pending: "Pending",
+  alpha: "Reliability (α)",
+  alphaNote: "from {count} complete attempts",
+  live: "Live",
+  connecting: "Connecting…",
+  reconnecting: "Waiting for the connection",
+  asOf: "as of {ago}",
+  noFiguresYet: "No answers yet. Figures appear here as soon as the first one is processed.",
+  perQuestion: "Questions",
+  facility: "Facility",
+  facilityHelp: "mean share of full credit",
+  discrimination: "Discrimination",
+  discriminationHelp: "does this question separate strong from weak? −1 to 1",
+  answered: "Answered",
+  correct: "Fully right",
+  question: "Question",
+  distractors: "Choices made",
+  rightPairs: "Matched rightly",
+  showTable: "Show as a table",
+  none: "–",
+  gradebook: "Gradebook",
+  learner: "Learner",
+  attempts: "Attempts",
+  showGradebook: "Show gradebook",
+  refresh: "Refresh",
+  nextPage: "Next page",
+  firstPage: "First page",
+  page: "Page {number}",
+  noRows: "Nobody has answered yet.",
+  importTitle: "Import questions",
+  importName: "Title",
+  importFormat: "Format",
+  importSource: "Source",
+  importPlaceholder: "Paste GIFT, CSV or JSON",
+  importButton: "Import",
+  importing: "Importing…",
+  imported: "{count} questions imported.",
+  importFailed: "Nothing was imported.",
+  skippedTitle: "Left out",
+  place: "line {line}, column {column}",
+  openAssignment: "Open the assignment",
+  verify: "Verify the ledger",
+  verifying: "Replaying every answer…",
+  verified: "{events} answers replayed: identical. Digest {digest}",
+  notVerified: "{events} answers replayed: different. Digest {digest}",
+  liveRegion: "{received} received, {processed} processed, {pending} pending",
+};
+
+export type Word = keyof typeof english;
+
+const hebrew: Record<Word, string> = {
+  language: "שפה",
+  skipToContent: "דילוג לתוכן",
+  tagline: "תשובות נכנסות, נתונים בזמן אמת",
+  signIn: "כניסה",
+  signOut: "יציאה",
+  email: "דואר אלקטרוני",
+  password: "סיסמה",
+  signInFailed: "הדואר האלקטרוני והסיסמה אינם תואמים.",
+  signInUnreachable: "שירות הכניסה אינו זמין. בדקו את החיבור ונסו שוב.",
+  demoAccounts: "נסו עם חשבון הדגמה",
+  continueAs: "המשך בתור {name}",
+  teacher: "מורה",
+  student: "סטודנט",
+  loading: "טוען…",
+  tryAgain: "נסו שוב",
+  failedToLoad: "הטעינה נכשלה.",
+  assignments: "מטלות",
+  noAssignments: "אין עדיין מטלות.",
+  noAssignmentsTeacher: "אין עדיין מטלות. ייבאו שאלות כדי להתחיל.",
+  chooseAssignment: "בחרו מטלה כדי להתחיל.",
+  questions: "{count} שאלות",
+  questionNumber: "שאלה {number}",
+  points: "{points} נק׳",
+  answeredOf: "נענו {answered} מתוך {count}",
+  submit: "שליחת תשובה",
+  submitAgain: "שליחה מחדש",
+  trueLabel: "נכון",
+  falseLabel: "לא נכון",
+  yourNumber: "המספר שלך",
+  yourAnswer: "התשובה שלך",
+  chooseOne: "בחרו",
+  chooseAll: "בחרו את כל המתאימים",
+  gradedByPerson: "מורה יקרא ויעריך את התשובה.",
+  answerFirst: "יש לענות תחילה.",
+  notANumber: "כתבו מספר, למשל 3.5.",
+  textTooLong: "הטקסט ארוך מדי: עד 16 KB.",
+  stateSaving: "שומר…",
+  stateRecorded: "נרשם בשעה {time}",
+  stateOffline: "נשמר במכשיר זה. יישלח כשתחזרו לרשת.",
+  stateUnavailable: "נשמר במכשיר זה. השרת אינו זמין; מנסה שוב.",
+  stateThrottled: "נשמר במכשיר זה. השרת עמוס; ננסה שוב בקרוב.",
+  stateSignedOut: "נשמר במכשיר זה. היכנסו שוב כדי לשלוח.",
+  stateRefused: "לא התקבל: {reason}",
+  discard: "מחיקה",
+  receipt: "אישור",
+  answeredAt: "נענה {time}",
+  offlineBanner: "אין חיבור לרשת. התשובות נשמרות במכשיר ויישלחו בהמשך.",
+  waitingBanner: "{count} במכשיר זה, ממתינות לשליחה",
+  yourResults: "התוצאות שלך",
+  score: "ציון",
+  scoreOf: "{score} מתוך {max}",
+  right: "נכון",
+  partly: "נכון חלקית ({percent})",
+  wrong: "לא נכון",
+  ungraded: "ממתין לבדיקה",
+  classNow: "הכיתה עכשיו",
+  answersGiven: "{count} תשובות",
+  meanScore: "ממוצע {percent}",
+  students: "סטודנטים",
+  answersLabel: "תשובות",
+  received: "התקבלו",
+  processed: "עובדו",
+  pending: "ממתינות",
+  alpha: "מהימנות (α)",
+  alphaNote: "מתוך {count} הגשות מלאות",
+  live: "בזמן אמת",
+  connecting: "מתחבר…",
+  reconnecting: "ממתין לחיבור",
+  asOf: "עודכן {ago}",
+  noFiguresYet: "אין עדיין תשובות. הנתונים יופיעו כאן מיד עם עיבוד הראשונה.",
+  perQuestion: "שאלות",
+  facility: "קלות",
+  facilityHelp: "חלק ממוצע מהניקוד המלא",
+  discrimination: "הבחנה",
+  discriminationHelp: "האם השאלה מבחינה בין חזקים לחלשים? ‎−1 עד 1",
+  answered: "ענו",
+  correct: "נכון במלואו",
+  question: "שאלה",
+  distractors: "הבחירות",
+  rightPairs: "הותאמו נכון",
+  showTable: "הצגה כטבלה",
+  none: "–",
+  gradebook: "גיליון ציונים",
+  learner: "לומד",
+  attempts: "ניסיונות",
+  showGradebook: "הצגת גיליון הציונים",
+  refresh: "רענון",
+  nextPage: "העמוד הבא",
+  firstPage: "העמוד הראשון",
+  page: "עמוד {number}",
+  noRows: "אף אחד עוד לא ענה.",
+  importTitle: "ייבוא שאלות",
+  importName: "כותרת",
+  importFormat: "פורמט",
+  importSource: "מקור",
+  importPlaceholder: "הדביקו GIFT, CSV או JSON",
+  importButton: "ייבוא",
+  importing: "מייבא…",
+  imported: "יובאו {count} שאלות.",
+  importFailed: "דבר לא יובא.",
+  skippedTitle: "הושמטו",
+  place: "שורה {line}, עמודה {column}",
+  openAssignment: "פתיחת המטלה",
+  verify: "אימות היומן",
+  verifying: "משחזר את כל התשובות…",
+  verified: "שוחזרו {events} תשובות: זהה. תקציר {digest}",
+  notVerified: "שוחזרו {events} תשובות: שונה. תקציר {digest}",
+  liveRegion: "התקבלו {received}, עובדו {processed}, ממתינות {pending}",
+};
+
+export const LANGUAGES = { en: "English", he: "עברית" } as const;
+export type Language = keyof typeof LANGUAGES;
+
+const WORDS: Record<Language, Record<Word, string>> = { en: english, he: hebrew };
+const REMEMBERED = "lectern-language";
+
+let current: Language = "en";
+
+/** The page's language: asked for in the address, chosen before, or the browser's. */
+export function initialLanguage(): Language {
+  const candidates = [
+    new URLSearchParams(location.search).get("lang"),
+    localStorage.getItem(REMEMBERED),
+    ...navigator.languages.map((each) => each.slice(0, 2)),
+  ];
+  return candidates.find((each): each is Language => each !== null && each in LANGUAGES) ?? "en";
+}
+
+/** Speak *language* from now on, in its own direction. */
+export function speak(language: Language, { remember = false } = {}): void {
+  current = language;
+  document.documentElement.lang = language;
+  document.documentElement.dir = language === "he" ? "rtl" : "ltr";
+  if (remember) localStorage.setItem(REMEMBERED, language);
+}
+
+export function language(): Language {
+  return current;
+}
+
+/** The word in the page's language, with `{name}` places filled. */
+export function t(word: Word, values: Record<string, string | number> = {}): string {
+  return WORDS[current][word].replaceAll(/\{(\w+)\}/g, (place, name: string) => {
+    const value = values[name];
+    return value === undefined ? place : typeof value === "number" ? number(value) : value;
+  });
+}
+
+export function number(value: number, digits = 0): string {
+  return new Intl.NumberFormat(current, { maximumFractionDigits: digits }).format(value);
+}
+
+export function percent(share: number): string {
+  return new Intl.NumberFormat(current, { style: "percent", maximumFractionDigits: 0 }).format(share);
+}
+
+export function signed(value: number): string {
+  const digits = { minimumFractionDigits: 2, maximumFractionDigits: 2 };
+  return new Intl.NumberFormat(current, digits).format(value);
+}
+
+export function timeOfDay(time: Date | number): string {
+  return new Intl.DateTimeFormat(current, { timeStyle: "medium" }).format(time);
+}
+
+/** "2 seconds ago", at most a day back; the date itself beyond. */
+export function ago(time: Date, now: number): string {
+  const seconds = Math.max(0, Math.round((now - time.getTime()) / 1_000));
+  const relative = new Intl.RelativeTimeFormat(current, { numeric: "auto" });
+  if (seconds < 60) return relative.format(-seconds, "second");
+  if (seconds < 3_600) return relative.format(-Math.round(seconds / 60), "minute");
+  if (seconds < 86_400) return relative.format(-Math.round(seconds / 3_600), "hour");
+  return new Intl.DateTimeFormat(current, { dateStyle: "medium", timeStyle: "short" }).format(time);
+}

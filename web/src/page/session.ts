@@ -1,0 +1,91 @@
+/** Who is signed in, and what this page was told about where things are. */
+
+import { initializeApp } from "firebase/app";
+import {
+  browserSessionPersistence,
+  connectAuthEmulator,
+  initializeAuth,
+  inMemoryPersistence,
+  onAuthStateChanged,
+  signInWithEmailAndPassword,
+  signOut,
+  type Auth,
+  type User,
+} from "firebase/auth";
+import type { Firestore } from "firebase/firestore";
+
+import { createLectern, type Lectern, type TransportName } from "../answers";
+import { functionsAt, type Functions } from "./api";
+
+/** `/__lectern/config.json`, served beside this page. */
+export interface Config {
+  projectId: string;
+  region: string;
+  apiKey: string;
+  functionsOrigin: string;
+  /** `host:port` of the emulators; absent in the cloud. */
+  firestoreHost?: string;
+  authHost?: string;
+  demoCourseId: string;
+  accounts?: { email: string; password: string; role: string; name: string }[];
+}
+
+export interface Session {
+  config: Config;
+  auth: Auth;
+  functions: Functions;
+  lectern: Lectern;
+  firestore(): Promise<Firestore>;
+}
+
+export async function openSession(): Promise<Session> {
+  const reply = await fetch("/__lectern/config.json");
+  if (!reply.ok) throw new Error(`config.json: ${reply.status}`);
+  const config = (await reply.json()) as Config;
+  const { projectId, region, apiKey, functionsOrigin } = config;
+  const app = initializeApp({ projectId, apiKey, authDomain: `${projectId}.firebaseapp.com` });
+  // A session for each tab: on a shared device nobody stays signed in, and a teacher's window can
+  // stand beside a student's.
+  const auth = initializeAuth(app, { persistence: [browserSessionPersistence, inMemoryPersistence] });
+  if (config.authHost) connectAuthEmulator(auth, `http://${config.authHost}`, { disableWarnings: true });
+
+  let opened: Promise<Firestore> | null = null;
+  const firestore = (): Promise<Firestore> => {
+    opened ??= import("../firestore").then(({ connectFirestoreEmulator, getFirestore }) => {
+      const database = getFirestore(app);
+      const [host, port] = config.firestoreHost?.split(":") ?? [];
+      if (host && port) connectFirestoreEmulator(database, host, Number(port));
+      return database;
+    });
+    return opened;
+  };
+
+  const wish = new URLSearchParams(location.search).get("transport");
+  const transport: TransportName = wish === "firestore" ? "firestore" : "functions";
+  const lectern = createLectern({ auth, firestore, functionsOrigin, region, transport });
+  const functions = functionsAt(`${functionsOrigin}/${projectId}/${region}`, auth);
+  return { config, auth, functions, lectern, firestore };
+}
+
+export function onAccount(session: Session, listener: (user: User | null) => void): void {
+  onAuthStateChanged(session.auth, listener);
+}
+
+export async function enter(session: Session, email: string, password: string): Promise<void> {
+  await signInWithEmailAndPassword(session.auth, email, password);
+}
+
+export async function leave(session: Session): Promise<void> {
+  await signOut(session.auth);
+}
+
+/** Whether *user* teaches the course, by the membership document that the rules let them read. */
+export async function teaches(session: Session, user: User): Promise<boolean> {
+  try {
+    const [{ doc, getDoc }, database] = await Promise.all([import("../firestore"), session.firestore()]);
+    const membership = await getDoc(doc(database, "courses", session.config.demoCourseId, "members", user.uid));
+    return membership.data()?.role === "teacher";
+  } catch {
+    return false;
+  }
+}
