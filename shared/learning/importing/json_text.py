@@ -206,6 +206,16 @@ def drafts(source: str, lines: Lines, findings: Findings) -> list[Draft]:
     ]
 
 
+_EXPECTED = {
+    "string_type": "a text is expected here",
+    "bool_type": "true or false is expected here",
+    "is_instance_of": "a number is expected here",
+    "list_type": "a list is expected here",
+    "model_type": "an object is expected here",
+    "model_attributes_type": "an object is expected here",
+}
+
+
 def _explained(root: Node, path: Path, kind: str, message: str) -> tuple[int, str]:
     """Return where the problem that pydantic found stands, and what it is."""
     node = root.at(path)
@@ -222,7 +232,7 @@ def _explained(root: Node, path: Path, kind: str, message: str) -> tuple[int, st
             known = ", ".join(each.value for each in QuestionType)
             return node.at(("type",)).offset, f"this is no type of question: use one of {known}"
         case _:
-            return node.offset, message.removeprefix("Value error, ")
+            return node.offset, _EXPECTED.get(kind, message.removeprefix("Value error, "))
 
 
 class _Reader:
