@@ -27,7 +27,7 @@ MODULE_OF = {
     "verify_receipt": "functions.answers",
 }
 
-__all__ = list(MODULE_OF)  # noqa: PLE0604  strings, all of them
+__all__ = list(MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:
@@ -45,5 +45,3 @@ def load_all() -> None:
     """Import every function, so that the registry is complete."""
     for module in sorted(set(MODULE_OF.values())):
         importlib.import_module(module)
-
-

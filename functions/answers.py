@@ -98,7 +98,9 @@ async def submit_answers(command: SubmitAnswers, call: endpoint.Call) -> AnswerO
 
     Safe to resend as a whole.
     """
-    outcomes = await asyncio.gather(*(_accept(each, call) for each in command.answers), return_exceptions=True)
+    outcomes = await asyncio.gather(
+        *(_accept(each, call) for each in command.answers), return_exceptions=True
+    )
     return AnswerOutcomes(outcomes=tuple(_outcome(each, call.request_id) for each in outcomes))
 
 
@@ -208,4 +210,3 @@ def _outcome(result: AnswerAccepted | BaseException, request_id: str) -> AnswerO
         raise result
     error = as_callable_error(result, request_id=request_id)["error"]
     return AnswerOutcome(error=AnswerProblem(status=error["status"], message=error["message"]))
-

@@ -255,9 +255,7 @@ async def my_results(command: GetAssignment, call: endpoint.Call) -> MyResults:
 async def get_gradebook(command: GetGradebook, call: endpoint.Call) -> Gradebook:
     """Return a page of everybody's scores, for teachers of the course."""
     services = call.services
-    await services.catalog.assignment(
-        call.principal, command.assignment_id, at_least=CourseRole.TEACHER
-    )
+    await services.catalog.assignment(call.principal, command.assignment_id, at_least=CourseRole.TEACHER)
     grading = await services.catalog.grading(command.assignment_id)
     scope = f"gradebook/{command.assignment_id}"
     after = _place(command.cursor, scope, services.receipt_key) if command.cursor else None
@@ -275,9 +273,7 @@ async def get_gradebook(command: GetGradebook, call: endpoint.Call) -> Gradebook
 async def rebuild_assignment(command: RebuildAssignment, call: endpoint.Call) -> AssignmentRebuilt:
     """Replay an assignment's history and compare it with what is live, or replace that; for its teachers."""
     services = call.services
-    await services.catalog.assignment(
-        call.principal, command.assignment_id, at_least=CourseRole.TEACHER
-    )
+    await services.catalog.assignment(call.principal, command.assignment_id, at_least=CourseRole.TEACHER)
     grading = await services.catalog.grading(command.assignment_id)
     rebuilt = await services.history.rebuild(grading, replace=command.mode == "replace")
     if command.mode == "replace":
@@ -289,9 +285,7 @@ async def rebuild_assignment(command: RebuildAssignment, call: endpoint.Call) ->
 async def get_assignment_as_of(command: GetAssignmentAsOf, call: endpoint.Call) -> AssignmentAsOf:
     """Return an assignment's figures as they were at a past moment; for its teachers."""
     services = call.services
-    await services.catalog.assignment(
-        call.principal, command.assignment_id, at_least=CourseRole.TEACHER
-    )
+    await services.catalog.assignment(call.principal, command.assignment_id, at_least=CourseRole.TEACHER)
     grading = await services.catalog.grading(command.assignment_id)
     sums = await services.history.as_of(grading, command.at)
     return AssignmentAsOf(
@@ -331,4 +325,3 @@ def _place(cursor: str, scope: str, key: bytes) -> tuple[int, str]:
         message = "this cursor is not valid here"
         raise InvalidRequest(message)
     return int(place[0]), str(place[1])
-

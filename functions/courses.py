@@ -41,9 +41,7 @@ class LearnerEnrolled(Fact):
 @endpoint.client_call(role=Role.TEACHER)
 async def create_course(command: CreateCourse, call: endpoint.Call) -> CourseCreated:
     """Create a course; the caller becomes its teacher."""
-    course = Course(
-        course_id=uuid.uuid4().hex, title=command.title, open_enrollment=command.open_enrollment
-    )
+    course = Course(course_id=uuid.uuid4().hex, title=command.title, open_enrollment=command.open_enrollment)
     await call.services.catalog.create_course(call.principal, course)
     return CourseCreated(course_id=course.course_id)
 

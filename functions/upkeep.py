@@ -25,7 +25,7 @@ class CleanUpReport(Fact):
     discrepancies: int
 
 
-@endpoint.topic(ANSWERS_WAITING)
+@endpoint.topic(ANSWERS_WAITING, doorbell=True)
 async def merge_answers(message: Message, services: Services) -> None:
     """Merge the answers in a message into their assignments."""
     events = doorbell.read(message.data, key=services.receipt_key)

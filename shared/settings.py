@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     """The service account whose OIDC tokens may wake event functions."""
 
     archive_url: str = ""
-    """Where sealed segments go: ``gs://bucket/prefix`` or ``file:///folder``; empty keeps them in Firestore only."""
+    """Where old segments go: ``gs://bucket/prefix`` or ``file:///folder``; empty: they stay in Firestore."""
     archive_after_days: int = Field(7, ge=0)
     archive_drop_after_days: int | None = Field(None, ge=0)
     """When the bodies of archived segments leave Firestore; unset keeps them in both places."""

@@ -68,7 +68,7 @@ class Services:
     @cached_property
     def documents(self) -> "Documents":
         """Firestore."""
-        from shared.documents.firestore import FirestoreDocuments  # noqa: PLC0415  heavy, and not needed to start
+        from shared.documents.firestore import FirestoreDocuments
 
         return FirestoreDocuments(
             project=self.settings.project,
@@ -79,7 +79,7 @@ class Services:
     @cached_property
     def identity(self) -> "Identity":
         """Firebase Auth."""
-        from shared.identity.firebase import FirebaseIdentity  # noqa: PLC0415  heavy, and not needed to start
+        from shared.identity.firebase import FirebaseIdentity
 
         return FirebaseIdentity(
             project=self.settings.project,
@@ -91,7 +91,7 @@ class Services:
     @cached_property
     def answers_waiting(self) -> "Topic":
         """The topic that wakes merging."""
-        from shared.topics.pubsub import PubSub, PubSubTopic  # noqa: PLC0415  heavy, and not needed to start
+        from shared.topics.pubsub import PubSub, PubSubTopic
 
         pubsub = PubSub(project=self.settings.project, emulator_host=self.settings.pubsub_emulator_host)
         return PubSubTopic(pubsub, ANSWERS_WAITING)
@@ -142,11 +142,11 @@ class Services:
         """Where old segments go, if anywhere."""
         url = urlsplit(self.settings.archive_url)
         if url.scheme == "gs":
-            from shared.archives.cloud_storage import CloudStorageArchive  # noqa: PLC0415  heavy, and rarely needed
+            from shared.archives.cloud_storage import CloudStorageArchive
 
             return CloudStorageArchive(project=self.settings.project, bucket=url.netloc, prefix=url.path)
         if url.scheme == "file":
-            from shared.archives.folder import FolderArchive  # noqa: PLC0415  not needed in the cloud
+            from shared.archives.folder import FolderArchive
 
             return FolderArchive(Path(url.path))
         return None

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from google.api_core import exceptions
-from google.cloud import storage
+from google.cloud.storage import Client
 
 from shared.errors import Conflict, NotFound, Unavailable
 
@@ -13,7 +13,7 @@ _DEADLINE_SECONDS = 60.0
 
 
 class CloudStorageArchive:
-    """Objects below one prefix of a bucket; created only where there is none, so a retention lock may be on."""
+    """Objects below one prefix of a bucket; each is created once, so a retention lock may be on."""
 
     def __init__(self, *, project: str, bucket: str, prefix: str) -> None:
         """Keep objects as ``gs://{bucket}/{prefix}/{name}``."""
@@ -23,7 +23,7 @@ class CloudStorageArchive:
 
     @cached_property
     def _bucket(self) -> Any:
-        return storage.Client(project=self._project).bucket(self._bucket_name)
+        return Client(project=self._project).bucket(self._bucket_name)
 
     def _blob(self, name: str) -> Any:
         return self._bucket.blob(f"{self._prefix}/{name}" if self._prefix else name)

@@ -115,7 +115,7 @@ class Documents(Protocol):
         ...
 
     async def scan(self, collection: str, *, after: str | None = None, limit: int = 300) -> list[Document]:
-        """Documents of *collection* in order of their ids, beginning behind the id *after*. Needs no index."""
+        """Documents of *collection* in order of their ids, from behind the id *after*. Needs no index."""
         ...
 
     async def count(self, collection: str) -> int:

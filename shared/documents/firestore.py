@@ -6,7 +6,6 @@ trip, and it repeats commits on its own. Here every RPC has a deadline, is repea
 knows that it may be, and is metered.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -107,7 +106,7 @@ class FirestoreDocuments:
         ]
         if self._emulator_host:
             return grpc.aio.insecure_channel(self._emulator_host, options=options)
-        from google.api_core import grpc_helpers_async  # noqa: PLC0415  only the cloud needs it
+        from google.api_core import grpc_helpers_async
 
         return grpc_helpers_async.create_channel(
             "firestore.googleapis.com:443", default_scopes=_SCOPES, options=options
@@ -208,13 +207,9 @@ class FirestoreDocuments:
 
     async def _query(self, parent: str, structured: Any) -> list[Document]:
         request = _pb_run_query(parent=parent, structured_query=structured)
-        found = []
         async with _our_errors():
-            async for reply in self._run_query(
-                request, timeout=_SCAN_DEADLINE_SECONDS, metadata=self._metadata
-            ):
-                if reply.HasField("document"):
-                    found.append(self._read(reply.document))
+            replies = self._run_query(request, timeout=_SCAN_DEADLINE_SECONDS, metadata=self._metadata)
+            found = [self._read(reply.document) async for reply in replies if reply.HasField("document")]
         charge(reads=max(1, len(found)))
         return found
 
@@ -294,7 +289,7 @@ class FirestoreDocuments:
         )
 
 
-def to_value(value: object) -> Any:  # noqa: PLR0911  one line per type of Firestore
+def to_value(value: object) -> Any:
     """
     *value* as a Firestore Value message.
 
@@ -364,7 +359,7 @@ async def _our_errors() -> AsyncIterator[None]:
         kind = _ERRORS.get(error.code(), Unavailable)
         message = f"Firestore: {error.code().name}"
         raise kind(message) from error
-    except asyncio.TimeoutError as error:
+    except TimeoutError as error:
         message = "Firestore: no answer in time"
         raise DeadlineExceeded(message) from error
 

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import functions_framework.aio
 import orjson
@@ -87,7 +87,7 @@ class _Exchange:
     callable_envelope: bool = False
 
 
-def client_call(  # noqa: PLR0913  each keyword is one line of the deployment
+def client_call(
     *,
     status: int = 200,
     role: Role = Role.SIGNED_IN,
@@ -125,7 +125,7 @@ def client_call(  # noqa: PLR0913  each keyword is one line of the deployment
 
 
 def topic(
-    name: str, *, ordered: bool = False, deadline_seconds: int = 60, capacity: Capacity | None = None
+    name: str, *, doorbell: bool = False, deadline_seconds: int = 60, capacity: Capacity | None = None
 ) -> Callable[[TopicHandler], Handler]:
     """Deploy a function that a topic wakes; what it rejects is set aside, everything else comes again."""
 
@@ -147,7 +147,7 @@ def topic(
                 )
             return Response(status_code=204)
 
-        trigger = TopicTrigger(topic=name, ordered=ordered)
+        trigger = TopicTrigger(topic=name, doorbell=doorbell)
         return _deploy(function, trigger, Role.PLATFORM, serve, deadline_seconds, 10 * KIB * KIB, capacity)
 
     return decorate
@@ -199,7 +199,7 @@ def schedule(
     return decorate
 
 
-def _deploy(  # noqa: PLR0913  see client_call
+def _deploy(
     function: Callable[..., Awaitable[Any]],
     trigger: Trigger,
     role: Role,
@@ -215,9 +215,9 @@ def _deploy(  # noqa: PLR0913  see client_call
         return await _answer(request, deployment, serve)
 
     # functools.wraps points at the wrapped signature, and functions-framework counts parameters by it.
-    del handler.__wrapped__  # type: ignore[attr-defined]
+    del handler.__wrapped__
     handler.__annotations__ = {"request": Request, "return": Response}
-    exported: Handler = functions_framework.aio.http(handler)
+    exported = cast("Handler", functions_framework.aio.http(handler))
     deployment = Deployment(
         name=name,
         module=function.__module__,
@@ -281,7 +281,7 @@ async def _guarded(exchange: _Exchange, serve: Callable[[_Exchange], Awaitable[R
             )
         return _failure(exchange, error)
     except Exception as error:  # noqa: BLE001  the one place where the unforeseen ends
-        log.error(  # noqa: TRY400  with the traceback that is at hand
+        log.error(
             "request_crashed",
             extra={"function": exchange.deployment.name, "request_id": exchange.request_id},
             exc_info=error,

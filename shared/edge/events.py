@@ -58,7 +58,7 @@ def read_created(body: bytes) -> CreatedDocument:
     Raises:
         InvalidRequest: it is no such event.
     """
-    from shared.documents.firestore import document_from_bytes  # noqa: PLC0415  heavy, and only this needs it
+    from shared.documents.firestore import document_from_bytes
 
     for candidate in (body, _from_base64(body)):
         if candidate is None:

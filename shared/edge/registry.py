@@ -36,12 +36,15 @@ class ClientCall:
 @dataclass(frozen=True, kw_only=True)
 class TopicTrigger:
     """
-    Woken by a Pub/Sub push subscription of its own.
+    Woken by a Pub/Sub topic.
 
-    A message that fails *max_delivery_attempts* times goes to the topic ``{topic}-dead``.
+    A *doorbell* only copies what is stored, so losing a message costs time and nothing else: Eventarc
+    delivers it, with retries. Of any other topic the messages are all there is: it has a push
+    subscription of its own, and what fails *max_delivery_attempts* times goes to ``{topic}-dead``.
     """
 
     topic: str
+    doorbell: bool = False
     max_delivery_attempts: int = 10
     ordered: bool = False
     minimum_backoff_seconds: int = 1

@@ -36,7 +36,7 @@ class FirebaseIdentity:
 
     @cached_property
     def _app(self) -> Any:
-        import firebase_admin  # noqa: PLC0415  heavy, and not needed to start
+        import firebase_admin
 
         name = f"lectern-{self._project}"
         try:
@@ -66,7 +66,7 @@ class FirebaseIdentity:
         return principal
 
     def _verify(self, token: str) -> dict[str, Any]:
-        from firebase_admin import auth, exceptions  # noqa: PLC0415
+        from firebase_admin import auth, exceptions
 
         try:
             claims: dict[str, Any] = auth.verify_id_token(token, app=self._app, clock_skew_seconds=5)
@@ -84,8 +84,8 @@ class FirebaseIdentity:
         await asyncio.to_thread(self._verify_app, token)
 
     def _verify_app(self, token: str) -> None:
-        import jwt  # noqa: PLC0415
-        from firebase_admin import app_check, exceptions  # noqa: PLC0415
+        import jwt
+        from firebase_admin import app_check, exceptions
 
         try:
             app_check.verify_token(token, app=self._app)
@@ -101,14 +101,13 @@ class FirebaseIdentity:
             raise NotSignedIn(_NOT_PLATFORM)
 
     def _verify_platform(self, token: str) -> dict[str, Any]:
-        from google.auth import exceptions  # noqa: PLC0415
-        from google.auth.transport import requests  # noqa: PLC0415
-        from google.oauth2 import id_token  # noqa: PLC0415
+        from google.auth import exceptions
+        from google.auth.transport import requests
+        from google.oauth2 import id_token
 
         try:
-            claims: dict[str, Any] = id_token.verify_oauth2_token(
-                token, requests.Request(), audience=self._events_audience
-            )
+            verify: Any = id_token.verify_oauth2_token
+            claims: dict[str, Any] = verify(token, requests.Request(), audience=self._events_audience)
         except exceptions.TransportError as error:
             message = "Google's certificates cannot be fetched"
             raise Unavailable(message) from error

@@ -65,7 +65,7 @@ def event_id(assignment_id: str, student_id: str, question_id: str, submission_i
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def decide(  # noqa: PLR0913  each is one half of a fact that the caller must not mix up
+def decide(
     command: SubmitAnswer,
     question: Question,
     *,

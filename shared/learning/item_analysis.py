@@ -75,7 +75,8 @@ class Sums:
     def decode(cls, text: str) -> "Sums":
         """Read back what :meth:`encode` wrote."""
         head, items = json.loads(text)
-        return cls(*head, items=[ItemSums(*item) for item in items])
+        students, answers, complete, total, total_squares = head
+        return cls(students, answers, complete, total, total_squares, [ItemSums(*item) for item in items])
 
 
 def add(parts: Iterable[Sums]) -> Sums:

@@ -32,7 +32,7 @@ _HEBREW_PUNCTUATION = {
 _HEBREW_LETTERS = {
     **dict(zip("ךםןףץ", "כמנפצ", strict=True)),
     **dict(zip(map(chr, range(0xFB20, 0xFB2A)), "עאדהכלמרת+", strict=True)),  # wide and variant forms
-    **dict(zip("\u05f0\u05f1\u05f2\ufb4f", ("וו", "וי", "יי", "אל"), strict=True)),  # ligatures  # noqa: RUF001
+    **dict(zip("\u05f0\u05f1\u05f2\ufb4f", ("וו", "וי", "יי", "אל"), strict=True)),  # ligatures
 }
 _LOOKALIKES = {
     **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u00b4\u02bc\uff07", "'"),

@@ -145,7 +145,7 @@ class NumericKey(Fact):
 
 
 class TextPattern(Outcome):
-    """A text to match, where ``*`` stands for any run of characters and ``\\*`` for an asterisk."""
+    r"""A text to match, where ``*`` stands for any run of characters and ``\*`` for an asterisk."""
 
     pattern: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 

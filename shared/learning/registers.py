@@ -52,7 +52,7 @@ class Refused(NamedTuple):
 
 
 class Folded(NamedTuple):
-    """What became of a batch: the new answers in canonical order, how many were there before, and the unusable."""
+    """What became of a batch: the new answers in canonical order, how many were known, and the unusable."""
 
     applied: list[AnswerSubmitted]
     duplicates: int
@@ -212,7 +212,7 @@ class Registers:
             attempt = Attempt(at, name.hex(), None if credit == _UNGRADED else credit, code)
             row.attempts.setdefault(indexes[place], []).append(attempt)
             result.events += 1
-        result._recount()  # noqa: SLF001  a constructor of this very class
+        result._recount()
         return result
 
     def _recount(self) -> None:
@@ -233,12 +233,12 @@ class Registers:
                 self._count_complete(row, 1)
 
     def parts(self, shards: Iterable[Shard]) -> Iterator["Registers"]:
-        """These registers, distributed over *shards* that together cover the same learners; ends this object's use."""
+        """These registers, distributed over *shards* that together cover the same learners."""
         for shard in shards:
             part = Registers(self.grading)
             part.rows = {student: row for student, row in self.rows.items() if shard.holds(position(student))}
             part.events = sum(len(kept) for row in part.rows.values() for kept in row.attempts.values())
-            part._recount()  # noqa: SLF001  another instance of this very class
+            part._recount()
             yield part
 
     def in_order(self) -> list[str]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from shared import metrics
 from shared.documents.base import Documents
 from shared.errors import Conflict, Unavailable
+from shared.learning.answers import AnswerSubmitted, decode, encode, payload_digest
 from shared.ledger.base import PENDING, pending_path
 from shared.ledger.group_commit import GroupCommit
-from shared.learning.answers import AnswerSubmitted, decode, encode, payload_digest
 
 _TRIES = 4
 

@@ -10,7 +10,11 @@ _MOST_BYTES = 500_000
 
 
 class DeadLetters:
-    """Fields: ``function``, ``body`` (as it came, cut at 500 kB), ``reason``, ``at``. Equal letters are kept once."""
+    """
+    Fields: ``function``, ``body`` (as it came, cut at 500 kB), ``reason``, ``at``.
+
+    Equal letters are kept once.
+    """
 
     def __init__(self, documents: Documents) -> None:
         """Keep them in *documents*."""

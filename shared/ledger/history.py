@@ -99,9 +99,8 @@ class History:
             return False
         if isinstance(live, HasSplit) or live.version != head.version:
             # A merge since then; its own load compares what matters: the page as of its segment.
-            live_page = head.fields["page"]
             as_of_page = await self._replayed(grading, shard, head.fields["pageSeq"])
-            return as_of_page.encode() == live_page
+            return as_of_page.encode() == bytes(head.fields["page"])
         return live.registers.encode() == rebuilt.encode()
 
     async def _replayed(self, grading: Grading, shard: Shard, last: int) -> Registers:

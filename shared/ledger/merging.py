@@ -6,6 +6,7 @@ and fails as a whole when another was first, and registers know the answers that
 """
 
 import asyncio
+import functools
 import random
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -69,7 +70,7 @@ class _Lane:
 
 
 class Merger:
-    """One worker. Several may run at once, in one process or many: they cost each other time, nothing else."""
+    """One worker. Several may run at once, in one process or many: they cost each other time only."""
 
     def __init__(
         self,
@@ -116,14 +117,14 @@ class Merger:
             by_assignment.setdefault(event.assignment_id, []).append(event)
         await asyncio.gather(
             *(
-                self._merge_one(assignment_id, some, by, forget)
+                self._merge_one(assignment_id, some, by, forget=forget)
                 for assignment_id, some in by_assignment.items()
             )
         )
 
     async def _merge_one(
-        self, assignment_id: str, events: list[AnswerSubmitted], by: By, forget: bool
-    ) -> None:  # noqa: FBT001
+        self, assignment_id: str, events: list[AnswerSubmitted], by: By, *, forget: bool
+    ) -> None:
         try:
             await self._grading_of(assignment_id)
         except NotFound:
@@ -256,8 +257,8 @@ class Merger:
     def _hand_down(self, assignment_id: str, shard: Shard, offers: list[_Offer]) -> None:
         for offer in offers:
             children = self._distribute(assignment_id, shard, offer.events, offer.by, forget=offer.forget)
-            task = asyncio.gather(*(child.done for child in children), return_exceptions=True)
-            task.add_done_callback(lambda done, offer=offer: _settle(offer, done.result()))
+            outcomes = asyncio.gather(*(child.done for child in children), return_exceptions=True)
+            outcomes.add_done_callback(functools.partial(_settle, offer))
 
     async def _split(self, assignment_id: str, state: ShardState) -> None:
         key = (assignment_id, state.shard)
@@ -311,9 +312,10 @@ def _take(lane: _Lane) -> list[_Offer]:
     return taken
 
 
-def _settle(offer: _Offer, outcomes: Sequence[bool | BaseException]) -> None:
+def _settle(offer: _Offer, children: "asyncio.Future[list[bool | BaseException]]") -> None:
     if offer.done.done():
         return
+    outcomes = children.result()
     failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     if failures:
         offer.done.set_exception(failures[0])

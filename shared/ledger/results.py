@@ -36,7 +36,7 @@ class StudentResult:
 
 
 class Results:
-    """Results as of the newest merge: one or two document reads a student, one a page of the gradebook and shard."""
+    """Results as of the newest merge: one or two document reads a student or a page of a small class."""
 
     def __init__(self, shards: Shards) -> None:
         """Read from *shards*."""

@@ -39,7 +39,7 @@ class _Progress:
 class RollUp:
     """Brings assignment documents up to date."""
 
-    def __init__(  # noqa: PLR0913  the seams of the one place where three of them meet
+    def __init__(
         self,
         documents: Documents,
         shards: Shards,

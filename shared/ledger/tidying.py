@@ -46,7 +46,7 @@ class Tidied:
 class Tidying:
     """Every step may be cut off and repeated; nothing is removed before it is where it goes."""
 
-    def __init__(  # noqa: PLR0913  what it needs, from the composition root
+    def __init__(
         self,
         documents: Documents,
         shards: Shards,
@@ -113,7 +113,7 @@ class Tidying:
         return Tidied(joined=joined, archived=archived, dropped=dropped)
 
     async def _join(self, assignment_id: str, shard: Shard, page_seq: int) -> int:
-        """Join neighbouring documents up to *page_seq*: what is behind it, a loading worker reads by number."""
+        """Join neighbouring documents up to *page_seq*: those behind it, a loading worker reads by number."""
         joined = size = 0
         group: list[Document] = []
         async for document in self._shards.segments(assignment_id, shard):
@@ -166,8 +166,8 @@ class Tidying:
                 break
             # Answers may have been merged while we counted; a second look tells.
         await self._figures.roll_up(assignment_id)
-        [document] = await self._documents.get([f"assignments/{assignment_id}"], only=["asOf"])
-        shown = document.fields["asOf"]["events"] if document is not None else 0
+        [assignment] = await self._documents.get([f"assignments/{assignment_id}"], only=["asOf"])
+        shown = assignment.fields["asOf"]["events"] if assignment is not None else 0
         if stored != merged or shown < merged:
             metrics.discrepancies.inc()
             log.error(

@@ -1,6 +1,5 @@
 """Topics on Pub/Sub, over its generated gRPC messages; concurrent messages share a round trip."""
 
-import asyncio
 from functools import cached_property
 from typing import Any
 
@@ -29,7 +28,7 @@ class PubSub:
     def _channel(self) -> grpc.aio.Channel:
         if self._emulator_host:
             return grpc.aio.insecure_channel(self._emulator_host)
-        from google.api_core import grpc_helpers_async  # noqa: PLC0415  only the cloud needs it
+        from google.api_core import grpc_helpers_async
 
         return grpc_helpers_async.create_channel("pubsub.googleapis.com:443", default_scopes=_SCOPES)
 
@@ -73,6 +72,6 @@ class PubSubTopic:
         routing = (("x-goog-request-params", f"topic={self._topic}"),)
         try:
             await self._pubsub.publish(request, timeout=_DEADLINE_SECONDS, metadata=routing)
-        except (grpc.aio.AioRpcError, asyncio.TimeoutError) as error:
+        except (TimeoutError, grpc.aio.AioRpcError) as error:
             message_text = "Pub/Sub did not take the message"
             raise Unavailable(message_text) from error

@@ -62,7 +62,11 @@ async def submit(app, form, uid, answers, prefix="s"):
 async def test_an_answer_is_acknowledged_before_it_is_merged_and_counted_after(app):
     form = await app.imported(QUIZ)
     question = by_name(form)["sum"]
-    request = {"assignmentId": form["assignmentId"], "questionId": question["questionId"], "answer": {"number": 4}}
+    request = {
+        "assignmentId": form["assignmentId"],
+        "questionId": question["questionId"],
+        "answer": {"number": 4},
+    }
 
     response = await app.call("submit_answer", {**request, "submissionId": "abcdefgh"}, uid="ann")
 
@@ -121,7 +125,9 @@ async def test_results_and_gradebook_show_partial_credit(app):
     await app.deliver()
 
     mine = await app.ok("my_results", {"assignmentId": form["assignmentId"]}, uid="ann")
-    book = await app.ok("get_gradebook", {"assignmentId": form["assignmentId"], "pageSize": 10}, uid="teacher")
+    book = await app.ok(
+        "get_gradebook", {"assignmentId": form["assignmentId"], "pageSize": 10}, uid="teacher"
+    )
 
     assert mine["score"] == 2.5
     assert mine["maxScore"] == 3
@@ -229,9 +235,19 @@ async def test_a_batch_gives_each_answer_its_own_outcome(app):
     form = await app.imported(QUIZ)
     good = by_name(form)["sum"]["questionId"]
     batch = [
-        {"assignmentId": form["assignmentId"], "questionId": good, "answer": {"number": 1}, "submissionId": "one"},
+        {
+            "assignmentId": form["assignmentId"],
+            "questionId": good,
+            "answer": {"number": 1},
+            "submissionId": "one",
+        },
         {"assignmentId": form["assignmentId"], "questionId": "nope", "answer": {"number": 1}},
-        {"assignmentId": form["assignmentId"], "questionId": good, "answer": {"number": 1}, "submissionId": "one"},
+        {
+            "assignmentId": form["assignmentId"],
+            "questionId": good,
+            "answer": {"number": 1},
+            "submissionId": "one",
+        },
         {"assignmentId": "nope", "questionId": good, "answer": {"number": 1}},
     ]
 
@@ -260,7 +276,11 @@ async def test_shards_split_while_answers_come_in_and_history_stays_whole(id_tok
         for wave in range(4):
             for number in range(15):
                 await submit(
-                    app, form, f"student-{number}-{wave % 2}", answers_of(form, total=number), prefix=f"w{wave}"
+                    app,
+                    form,
+                    f"student-{number}-{wave % 2}",
+                    answers_of(form, total=number),
+                    prefix=f"w{wave}",
                 )
             await app.deliver()
         document = await app.assignment(form["assignmentId"])
@@ -273,7 +293,11 @@ async def test_shards_split_while_answers_come_in_and_history_stays_whole(id_tok
 
         rows, cursor = [], None
         while True:
-            page = {"assignmentId": form["assignmentId"], "pageSize": 7, **({"cursor": cursor} if cursor else {})}
+            page = {
+                "assignmentId": form["assignmentId"],
+                "pageSize": 7,
+                **({"cursor": cursor} if cursor else {}),
+            }
             book = await app.ok("get_gradebook", page, uid="teacher")
             rows += book["rows"]
             cursor = book["nextCursor"]
@@ -316,7 +340,7 @@ async def test_a_past_moment_is_reconstructed(app):
     form = await app.imported(QUIZ)
     await submit(app, form, "ann", answers_of(form))
     await app.deliver()
-    then = (await app.assignment(form["assignmentId"]))
+    then = await app.assignment(form["assignmentId"])
     moment = datetime.now(UTC).isoformat()
     await submit(app, form, "bob", answers_of(form, total=0))
     await app.deliver()

@@ -12,8 +12,9 @@ from shared.learning.importing.drafts import rich_text
 from shared.learning.importing.findings import Findings, Lines, Place
 from shared.learning.questions import RichText, TextFormat
 
-WHITE_SPACE = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u061c\u200b\u200e\u200f\ufeff"
-"""White space and direction marks: editors for Hebrew and Arabic put these before anything."""
+_COMMENTED = "\ufdda"
+WHITE_SPACE = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u061c\u200b\u200e\u200f\ufeff\ufdda"
+"""White space, comments, and direction marks: editors for Hebrew and Arabic put these before anything."""
 
 _COMMENT = re.compile(r"^(?:[^\S\n]|[\u061c\u200e\u200f])*//[^\n]*", re.MULTILINE)
 _ESCAPE = re.compile(r"\\([~=#{}:n\\])")
@@ -26,15 +27,16 @@ _FORMAT = re.compile(r"\[(html|moodle|plain|markdown)\]")
 
 
 def masked(source: str) -> str:
-    r"""Return *source* with comment lines as blanks and ``\~ \= \# \{ \} \: \n \\`` as marks."""
-    source = _COMMENT.sub(lambda comment: " " * len(comment[0]), source)
+    r"""Return *source* with marks for comment lines and for ``\~ \= \# \{ \} \: \n \\``."""
+    source = _COMMENT.sub(lambda comment: _COMMENTED * len(comment[0]), source)
     return _ESCAPE.sub(lambda escape: _ESCAPED + _MASKS[escape[1]], source)
 
 
 def unmasked(text: str) -> str:
-    """Return what the author meant: no marks, no indentation, no blank lines but escaped ones."""
-    lines = (line.strip() for line in text.split("\n"))
-    return "\n".join(line for line in lines if line).translate(_UNMASK).strip()
+    """Return what the author meant; indentation is kept, as it may matter to ``<pre>`` or Markdown."""
+    if _COMMENTED in text:
+        text = "\n".join(line for line in text.split("\n") if not line.startswith(_COMMENTED))
+    return text.strip().translate(_UNMASK).strip()
 
 
 class Span(NamedTuple):

@@ -85,7 +85,7 @@ def _built(source: str, lines: Lines, findings: Findings) -> Node:
     return root
 
 
-def _value(token: str, place: Place, findings: Findings) -> Any:  # noqa: ANN401  (JSON holds anything)
+def _value(token: str, place: Place, findings: Findings) -> Any:
     if token in _WORDS:
         return _WORDS[token]
     match token[0]:

@@ -65,7 +65,7 @@ def _as(name: str) -> BeforeValidator:
     return BeforeValidator(lambda value: value if isinstance(value, Mapping) else {name: value})
 
 
-def _listed(value: Any) -> Any:  # noqa: ANN401  (whatever JSON holds)
+def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 

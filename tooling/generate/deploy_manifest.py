@@ -1,0 +1,86 @@
+"""``functions.yaml``: what firebase-tools deploys and emulates (its ``v1alpha1`` discovery format)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from shared.edge.registry import (
+    ClientCall,
+    Deployment,
+    DocumentTrigger,
+    ScheduleTrigger,
+    TopicTrigger,
+)
+
+_REGION_FROM_SETTINGS = "us-central1"
+_RETRY = {
+    "retryCount": 3,
+    "minBackoffSeconds": 10,
+    "maxBackoffSeconds": 60,
+}
+
+
+def render(functions: Sequence[Deployment]) -> str:
+    """The manifest of *functions*."""
+    manifest = {
+        "specVersion": "v1alpha1",
+        "requiredAPIs": [
+            {
+                "api": "cloudscheduler.googleapis.com",
+                "reason": "The sweep and the clean-up run on a schedule.",
+            },
+            {"api": "eventarc.googleapis.com", "reason": "Merging is woken by events."},
+        ],
+        "endpoints": {function.name: _endpoint(function) for function in functions},
+    }
+    header = "# Made from the function registry by `make generate`; do not edit.\n"
+    return header + yaml.safe_dump(manifest, sort_keys=False, width=110)
+
+
+def _endpoint(function: Deployment) -> dict[str, Any]:
+    capacity = function.capacity
+    return {
+        "entryPoint": function.name,
+        "platform": "gcfv2",
+        "region": [_REGION_FROM_SETTINGS],
+        "availableMemoryMb": capacity.memory_mib,
+        "cpu": 1,
+        "concurrency": capacity.concurrency,
+        "minInstances": capacity.min_instances,
+        "maxInstances": capacity.max_instances,
+        "timeoutSeconds": function.deadline_seconds + 5,
+        "labels": {"app": "lectern"},
+        "secretEnvironmentVariables": [{"key": "LECTERN_RECEIPT_KEY"}, {"key": "LECTERN_INGEST_KEY"}],
+        **_trigger(function),
+    }
+
+
+def _trigger(function: Deployment) -> dict[str, Any]:
+    match function.trigger:
+        case ClientCall():
+            return {"httpsTrigger": {"invoker": ["public"]}}
+        case TopicTrigger(doorbell=False):
+            # Its push subscription, with the dead-letter topic, is in infra/: Eventarc's have none.
+            return {"httpsTrigger": {"invoker": ["private"]}}
+        case TopicTrigger(topic=topic):
+            return {
+                "eventTrigger": {
+                    "eventType": "google.cloud.pubsub.topic.v1.messagePublished",
+                    "eventFilters": {"topic": topic},
+                    "retry": True,
+                }
+            }
+        case DocumentTrigger(document=document):
+            return {
+                "eventTrigger": {
+                    "eventType": "google.cloud.firestore.document.v1.created",
+                    "eventFilters": {"database": "(default)", "namespace": "(default)"},
+                    "eventFilterPathPatterns": {"document": document},
+                    "retry": True,
+                }
+            }
+        case ScheduleTrigger(schedule=schedule, time_zone=time_zone):
+            return {
+                "scheduleTrigger": {"schedule": schedule, "timeZone": time_zone, "retryConfig": dict(_RETRY)}
+            }
