@@ -22,6 +22,7 @@ BLANK = "_____"
 
 _BRACE = re.compile("[{}]")
 _CATEGORY = "$CATEGORY:"
+_CATEGORY_LINE = re.compile(r"^[^\S\n]*\$CATEGORY:", re.MULTILINE)
 _CONTEXT = re.compile(r"\$(?:course|system|module|cat|coursecat)[0-9]*\$(?:/top(?![^/]))?/?")
 _MOODLE_FILE = "@@PLUGINFILE@@"
 
@@ -128,6 +129,9 @@ class _Reader:
             name=name,
             category=self._category,
         )
+        category = _CATEGORY_LINE.search(block.text)
+        if category:
+            reading.problem(block.offset + category.start(), "leave a blank line before $CATEGORY:")
         file_at = block.text.find(_MOODLE_FILE)
         if file_at >= 0:
             reason = "a file from Moodle, which a GIFT file only mentions, is missing from the question"

@@ -133,7 +133,10 @@ class TestDocumentedFeatures:
             ("How long is the Danube", [(Decimal("2.8"), Decimal("2.9"), 100, None)]),
             (
                 "How long is the Elbe",
-                [(1089, 1099, 100, "Exactly enough."), (1034, 1154, 50, "Roughly,\nso half of it.")],
+                [
+                    (1089, 1099, 100, "Exactly enough."),
+                    (1034, 1154, 50, "Roughly,\n                   so half of it."),
+                ],
             ),
         ],
     )
@@ -231,7 +234,7 @@ class TestDetails:
         assert [each.question.text.text for each in found] == ["one", "two\nmore"]
 
     def test_blank_lines_may_stand_between_braces(self):
-        assert answers(only("q {\n\n =a\n\n ~b#c\n\n d\n\n}")) == {"a": (100, None), "b": (0, "c\nd")}
+        assert answers(only("q {\n\n =a\n\n ~b#c\n\n d\n\n}")) == {"a": (100, None), "b": (0, "c\n\n d")}
 
     @pytest.mark.parametrize(
         ("written", "name"),
@@ -245,6 +248,15 @@ class TestDetails:
     )
     def test_question_without_a_name_is_named_after_its_text(self, written, name):
         assert only(written).question.name == name
+
+    def test_indentation_inside_a_text_is_kept(self):
+        assert (
+            only("  [html]<pre>\n  if x\n    y\n</pre>\n  {}").question.text.text
+            == "<pre>\n  if x\n    y\n</pre>"
+        )
+
+    def test_comment_between_lines_leaves_no_gap(self):
+        assert only("one\n  // not me\n  two {\n // nor me\n T\n}").question.text.text == "one\n  two"
 
     def test_escaped_newline_is_a_new_line(self):
         assert only(r"one\ntwo {T}").question.text.text == "one\ntwo"
@@ -379,6 +391,7 @@ class TestMistakes:
             ("q {T} r {F}", 1, 9, "one pair"),
             ("q {T}\nr {F}", 2, 3, "blank line"),
             ("::name q {T}", 1, 1, "::"),
+            ("q {T}\n$CATEGORY: a\n\nr {F}", 2, 1, "blank line"),
             ("\n\n  ::name:: {T}", 3, 3, "no text"),
             ("q {\n  ~a\n  =%101%b\n}", 3, 4, "weight"),
             ("q {=a ~%5O%b}", 1, 8, "weight"),

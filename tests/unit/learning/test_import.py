@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared.errors import InvalidRequest, TooLarge
 from shared.learning.grading import compile_grader
-from shared.learning.importing.findings import MAX_PROBLEMS
+from shared.learning.importing.findings import MAX_PROBLEMS, UNREADABLE
 from shared.learning.importing.parsing import MAX_SOURCE_BYTES
 from shared.learning.questions import MAX_QUESTIONS, KeyedQuestion
 from shared.learning.responses import OptionResponse
@@ -193,6 +193,7 @@ def test_any_text_is_read_or_refused_with_places(form, start, body):
         assert each["message"]
     assert bool(result) != bool(details)
     for each in result:
+        assert not UNREADABLE.search(str(each))
         assert KeyedQuestion.model_validate_json(each.model_dump_json()) == each
         compile_grader(each.question, each.answer_key)(OptionResponse(option_id="none"))
 
