@@ -31,4 +31,4 @@ clean:  ## Remove what the other targets made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 environment:
-	@$(PYTHON) local/bootstrap.py --java
+	@$(PYTHON) local/bootstrap.py

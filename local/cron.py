@@ -32,7 +32,7 @@ class Job:
 
 
 async def keep_time(poster: Poster, job: Job) -> None:
-    """Post at each of *job*'s times until cancelled; a time that passes while the machine sleeps is skipped."""
+    """Post at each of *job*'s times until cancelled; times that pass while the machine sleeps are skipped."""
     due = job.next_after(datetime.now(UTC))
     while True:
         left = (due - datetime.now(UTC)).total_seconds()
@@ -57,4 +57,9 @@ async def _call(poster: Poster, job: Job, due: datetime) -> None:
     except (OSError, TimeoutError) as error:
         log.warning("schedule_failed job=%s error=%r", job.name, error)
     else:
-        log.log(logging.INFO if is_success(status) else logging.WARNING, "schedule job=%s status=%d", job.name, status)
+        log.log(
+            logging.INFO if is_success(status) else logging.WARNING,
+            "schedule job=%s status=%d",
+            job.name,
+            status,
+        )

@@ -64,7 +64,9 @@ def route(target: Target, deployment: Deployment, trigger: TopicTrigger) -> Rout
     )
 
 
-async def create_subscription(client: httpx.AsyncClient, project: str, at: Route, trigger: TopicTrigger) -> None:
+async def create_subscription(
+    client: httpx.AsyncClient, project: str, at: Route, trigger: TopicTrigger
+) -> None:
     """
     Create the topic, its dead-letter topic, and a subscription of each.
 
@@ -104,7 +106,9 @@ async def _put(client: httpx.AsyncClient, name: str, content: dict[str, object])
         reply.raise_for_status()
 
 
-async def register_trigger(client: httpx.AsyncClient, project: str, function: str, trigger: DocumentTrigger) -> None:
+async def register_trigger(
+    client: httpx.AsyncClient, project: str, function: str, trigger: DocumentTrigger
+) -> None:
     """Have the Firestore emulator tell of each document created at *trigger*'s path."""
     reply = await client.post(
         f"/emulator/v1/projects/{project}/eventarcTrigger",
@@ -151,7 +155,7 @@ async def deliver(target: Target, deployments: Iterable[Deployment], ready: Path
     async with asyncio.TaskGroup() as group:
         for one in work:
             group.create_task(one)
-        ready.touch()
+        ready.touch()  # noqa: ASYNC240  once, at the start
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ class _Event:
 
 
 class DocumentEvents:
-    """Answers ``POST /functions/projects/{project}/triggers/{function}``; a trigger is named as its function."""
+    """Answers ``POST /functions/projects/{project}/triggers/{function}``; triggers are named as functions."""
 
     def __init__(self, functions: Mapping[str, ASGIApp]) -> None:
         self._functions = functions
@@ -76,7 +76,9 @@ class DocumentEvents:
         if _OK_FROM <= status < _OK_BELOW:
             return
         if attempt == _ATTEMPTS:
-            log.error("document_event_given_up function=%s status=%d attempts=%d", event.function, status, attempt)
+            log.error(
+                "document_event_given_up function=%s status=%d attempts=%d", event.function, status, attempt
+            )
             return
         log.warning("document_event_failed function=%s status=%d attempt=%d", event.function, status, attempt)
         repeat = asyncio.create_task(self._repeat(event, attempt + 1))
@@ -104,7 +106,7 @@ async def _call(function: ASGIApp, event: _Event) -> int:
 
     scope: Scope = {
         "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
         "http_version": "1.1",
         "method": "POST",
         "scheme": "http",
@@ -123,7 +125,9 @@ async def _call(function: ASGIApp, event: _Event) -> int:
 
 def _as_in_the_cloud(headers: tuple[tuple[bytes, bytes], ...]) -> tuple[tuple[bytes, bytes], ...]:
     return tuple(
-        (name, value.replace(b"/projects/projects/", b"/projects/")) if name == b"ce-source" else (name, value)
+        (name, value.replace(b"/projects/projects/", b"/projects/"))
+        if name == b"ce-source"
+        else (name, value)
         for name, value in headers
     )
 

@@ -2,20 +2,18 @@
 
 import argparse
 import asyncio
-import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import httpx
 
+from local.jars import Machine, Missing
 from local.ports import HOST, Ports
-from local.processes import ChildDied, Children, NotReady, children, die_with_parent
+from local.processes import ChildDied, Children, NotReady, children
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = "demo-lectern"
@@ -24,18 +22,6 @@ WELL_KNOWN = {"firestore": 8081, "pubsub": 8085, "auth": 9099}
 """Firestore's own is 8080, where the page is served."""
 
 _FIRESTORE_MAIN = "com.google.cloud.datastore.emulator.firestore.CloudFirestore"
-_PATTERNS = {
-    "firestore": ("platform/cloud-firestore-emulator/*.jar", "cloud-firestore-emulator-*.jar"),
-    "pubsub": (
-        "platform/pubsub-emulator/lib/cloud-pubsub-emulator-*-all.jar",
-        "pubsub-emulator-*/pubsub-emulator/lib/cloud-pubsub-emulator-*-all.jar",
-    ),
-}
-"""Where each jar lies below gcloud's folder, and below firebase-tools' cache."""
-
-
-class Missing(Exception):  # noqa: N818  names the state of affairs
-    """Something must be installed first; the message names it and the command that installs it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,74 +41,6 @@ class Emulators:
         }
 
 
-@dataclass(kw_only=True)
-class Machine:
-    """What this machine offers to run emulators with."""
-
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    cache: Path = field(default_factory=lambda: Path.home() / ".cache/firebase/emulators")
-
-    def jar(self, name: str) -> Path:
-        """
-        The newest jar of the emulator *name*: ``firestore`` or ``pubsub``.
-
-        Looked for in ``LECTERN_{NAME}_JAR``, in the gcloud SDK, in firebase-tools' cache.
-
-        Raises:
-            Missing: there is none.
-        """
-        variable = f"LECTERN_{name.upper()}_JAR"
-        named = self.environ.get(variable)
-        if named:
-            if Path(named).is_file():
-                return Path(named)
-            message = f"{variable} names {named}, which does not exist."
-            raise Missing(message)
-        for folder, pattern in zip(self._folders(), _PATTERNS[name], strict=True):
-            found = sorted(folder.glob(pattern), key=_version) if folder else []
-            if found:
-                return found[-1]
-        message = (
-            f"The {name} emulator is not on this machine. Install it with one of\n"
-            f"    npx firebase-tools setup:emulators:{name}\n"
-            f"    gcloud components install {'cloud-firestore-emulator' if name == 'firestore' else 'pubsub-emulator'}\n"
-            f"or name its jar in {variable}."
-        )
-        raise Missing(message)
-
-    def _folders(self) -> Iterator[Path | None]:
-        yield self._sdk()
-        yield self.cache
-
-    def _sdk(self) -> Path | None:
-        for entry in self.environ.get("PATH", "").split(os.pathsep):
-            launcher = Path(entry) / "gcloud"
-            if launcher.is_file():
-                beside = launcher.resolve().parent.parent
-                if (beside / "platform").is_dir():
-                    return beside
-                return _sdk_by_question(launcher)
-        return None
-
-
-def _sdk_by_question(launcher: Path) -> Path | None:
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        answer = subprocess.run(  # noqa: S603  the user's own gcloud
-            [launcher, "info", "--format=value(installation.sdk_root)"],
-            capture_output=True,
-            check=True,
-            text=True,
-            timeout=30,
-        )
-        return Path(answer.stdout.strip())
-    return None
-
-
-def _version(jar: Path) -> tuple[int, ...]:
-    digits = "".join(character if character.isdigit() else " " for character in jar.name)
-    return tuple(map(int, digits.split()))
-
-
 def choose_ports(ports: Ports, preferred: Mapping[str, int] | None = None) -> Emulators:
     """Where the emulators will listen: on *preferred* ports where those are free."""
     wanted = preferred or {}
@@ -130,7 +48,12 @@ def choose_ports(ports: Ports, preferred: Mapping[str, int] | None = None) -> Em
 
 
 async def start(
-    started: Children, at: Emulators, *, rules: Path | None = None, functions: str = "", project: str = PROJECT
+    started: Children,
+    at: Emulators,
+    *,
+    rules: Path | None = None,
+    functions: str = "",
+    project: str = PROJECT,
 ) -> None:
     """
     Start Firestore, Pub/Sub and Auth side by side and wait until all three answer.
@@ -141,17 +64,30 @@ async def start(
         Missing: something is not installed.
         ChildDied, NotReady: an emulator did not come up.
     """
-    machine = Machine()
-    java = ["java", "-XX:+UseSerialGC", "-Duser.language=en"]
+    jars = Machine().jars()
+    java: list[str | Path] = ["java", "-XX:+UseSerialGC", "-Duser.language=en"]
 
-    firestore = [*java, "-Xmx1g", "-cp", machine.jar("firestore"), _FIRESTORE_MAIN]
+    firestore = [*java, "-Xmx1g", "-cp", jars["firestore"], _FIRESTORE_MAIN]
     firestore += ["--host", HOST, "--port", _port(at.firestore)]
     if rules is not None:
         firestore += ["--rules", rules]
     if functions:
         firestore += ["--functions_emulator", functions]
-    pubsub = [*java, "-Xmx512m", "-jar", machine.jar("pubsub"), f"--host={HOST}", f"--port={_port(at.pubsub)}"]
-    auth = ["node", Path(__file__).with_name("auth_emulator.cjs"), HOST, _port(at.auth), project]
+    pubsub = [
+        *java,
+        "-Xmx512m",
+        "-jar",
+        jars["pubsub"],
+        f"--host={HOST}",
+        f"--port={_port(at.pubsub)}",
+    ]
+    auth: list[str | Path] = [
+        "node",
+        Path(__file__).with_name("auth_emulator.cjs"),
+        HOST,
+        _port(at.auth),
+        project,
+    ]
 
     try:
         processes = {
@@ -161,7 +97,9 @@ async def start(
         }
     except FileNotFoundError as error:
         package = _PACKAGES.get(str(error.filename), str(error.filename))
-        message = f"{error.filename} is not on this machine. Install it with\n    sudo apt-get install {package}"
+        message = (
+            f"{error.filename} is not on this machine. Install it with\n    sudo apt-get install {package}"
+        )
         raise Missing(message) from error
     async with httpx.AsyncClient(trust_env=False) as client:
         probes = (answers(client, f"http://{address}/") for address in processes)
@@ -235,4 +173,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -58,7 +58,9 @@ class RunFolder:
     def publish(self, variables: Mapping[str, str]) -> None:
         """Write ``env``, whole or not at all."""
         fresh = self.env.with_name("env.new")
-        fresh.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()))
+        fresh.write_text(
+            "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+        )
         fresh.replace(self.env)
 
     def close(self) -> None:

@@ -24,8 +24,8 @@ def _remove(path: Path) -> None:
 
 def main(remove: list[str]) -> None:
     """Wait for the pipe on standard input to close, then clear up."""
-    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     while os.read(0, 1024):
         pass
     for name in remove:

@@ -8,7 +8,6 @@ tells about created documents.
 
 import argparse
 import asyncio
-import importlib
 import ipaddress
 import json
 import logging
@@ -29,7 +28,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from local.document_events import DocumentEvents
 from local.pages import Pages
 from local.ports import HOST
-from shared.edge import registry
+from shared.edge import metrics, registry
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -53,16 +52,18 @@ def load_functions(source: Path) -> ModuleType:
 
     Afterwards the registry is complete.
     """
-    module, spec = load_function_module(str(source))
-    spec.loader.exec_module(module)
+    loaded = load_function_module(str(source))  # type: ignore[no-untyped-call]
+    module: ModuleType = loaded[0]
+    loaded[1].loader.exec_module(module)
     module.load_all()
     return module
 
 
 def function_apps(module: ModuleType, source: Path) -> dict[str, ASGIApp]:
     """Each registered function as functions-framework serves it."""
+    create = functions_framework.aio.create_asgi_app_from_module
     return {
-        name: functions_framework.aio.create_asgi_app_from_module(name, str(source), None, module, None)
+        name: create(name, str(source), None, module, None)  # type: ignore[no-untyped-call]
         for name in registry.deployments()
     }
 
@@ -70,7 +71,9 @@ def function_apps(module: ModuleType, source: Path) -> dict[str, ASGIApp]:
 class FunctionsHost:
     """Hands each request to the function that its path names; everything else is a page."""
 
-    def __init__(self, place: Place, functions: Mapping[str, ASGIApp], pages: ASGIApp, config: Mapping[str, Any]) -> None:
+    def __init__(
+        self, place: Place, functions: Mapping[str, ASGIApp], pages: ASGIApp, config: Mapping[str, Any]
+    ) -> None:
         self._place = place
         self._functions = functions
         self._by_path = {f"/{place.project}/{place.region}/{name}": app for name, app in functions.items()}
@@ -111,7 +114,7 @@ class FunctionsHost:
         if path == "/healthz":
             return JSONResponse({"status": "ok", "functions": len(self._functions)})
         if path == "/metrics":
-            return _metrics()
+            return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
         if path == "/__lectern/config.json" and all_local(os.environ):
             return JSONResponse(dict(self._config), headers={"cache-control": "no-store"})
         return None
@@ -127,11 +130,6 @@ class FunctionsHost:
 
 def _below(scope: Scope, path: str) -> Scope:
     return {**scope, "path": path, "raw_path": path.encode(), "root_path": ""}
-
-
-def _metrics() -> Response:
-    metrics = importlib.import_module("shared.edge.metrics")
-    return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def all_local(environ: Mapping[str, str]) -> bool:

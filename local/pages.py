@@ -17,7 +17,7 @@ mimetypes.add_type("application/manifest+json", ".webmanifest")
 mimetypes.add_type("font/woff2", ".woff2")
 mimetypes.add_type("application/json", ".map")
 
-_HASHED_NAME = re.compile(r"[-.][0-9A-Za-z]{8,}\.[0-9a-z]+$")
+_HASHED_NAME = re.compile(r"-[0-9A-Z]{8}\.")
 """``app-4F7KQ2ZD.js``: esbuild's names for files whose content never changes."""
 
 _NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Lectern</title>
@@ -45,7 +45,9 @@ class Pages:
             "frame-ancestors": ["'none'"],
         }
         self._headers = {
-            "content-security-policy": "; ".join(" ".join([name, *values]) for name, values in policy.items()),
+            "content-security-policy": "; ".join(
+                " ".join([name, *values]) for name, values in policy.items()
+            ),
             "x-content-type-options": "nosniff",
             "referrer-policy": "no-referrer",
             "cross-origin-opener-policy": "same-origin",
@@ -61,7 +63,9 @@ class Pages:
                 headers = MutableHeaders(scope=message)
                 headers.update(self._headers)
                 found = message["status"] < 400  # noqa: PLR2004  the first client error
-                headers["cache-control"] = "public, max-age=31536000, immutable" if lasting and found else "no-cache"
+                headers["cache-control"] = (
+                    "public, max-age=31536000, immutable" if lasting and found else "no-cache"
+                )
             await send(message)
 
         if path == "/" and not (self._folder / "index.html").is_file():
@@ -70,5 +74,7 @@ class Pages:
         try:
             await self._files(scope, receive, send_with_headers)
         except HTTPException as error:
-            reason = PlainTextResponse(f"{error.detail}\n", status_code=error.status_code, headers=error.headers)
+            reason = PlainTextResponse(
+                f"{error.detail}\n", status_code=error.status_code, headers=error.headers
+            )
             await reason(scope, receive, send_with_headers)

@@ -20,7 +20,9 @@ class Poster:
         self._port = port
         self._idle: deque[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = deque()
 
-    async def post(self, path: str, body: bytes, headers: Mapping[str, str], *, timeout_seconds: float) -> int:
+    async def post(
+        self, path: str, body: bytes, headers: Mapping[str, str], *, timeout_seconds: float
+    ) -> int:
         """
         Post *body* and return the reply's status.
 
@@ -40,7 +42,9 @@ class Poster:
                     continue
             return await self._exchange(await asyncio.open_connection(self._host, self._port), request)
 
-    async def _exchange(self, connection: tuple[asyncio.StreamReader, asyncio.StreamWriter], request: bytes) -> int:
+    async def _exchange(
+        self, connection: tuple[asyncio.StreamReader, asyncio.StreamWriter], request: bytes
+    ) -> int:
         reader, writer = connection
         reusable = False
         try:
@@ -76,7 +80,7 @@ def is_success(status: int) -> bool:
     return _OK_FROM <= status < _OK_BELOW
 
 
-class _Stale(ConnectionResetError):
+class _Stale(ConnectionResetError):  # noqa: N818  names the state of affairs
     """The server had closed the connection before it read the request."""
 
 

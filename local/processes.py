@@ -74,7 +74,9 @@ class Children:
         self._logs = logs
         self._children: list[Child] = []
 
-    async def start(self, name: str, command: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> Child:
+    async def start(
+        self, name: str, command: Sequence[str | Path], *, env: Mapping[str, str] | None = None
+    ) -> Child:
         """Start *command*; what it prints goes to ``{name}.log``. *env* is added to this process's own."""
         log = self._logs / f"{name}.log"
         parent = os.getpid()
@@ -92,7 +94,7 @@ class Children:
                 stderr=output,
                 env={**os.environ, **(env or {})},
                 process_group=self._guard.pid,
-                preexec_fn=in_the_child,  # noqa: PLW1509  this process has one thread when it starts children
+                preexec_fn=in_the_child,
             )
         child = Child(name, process, log)
         self._children.append(child)
@@ -155,10 +157,17 @@ async def children(*, logs: Path, remove: Sequence[Path] = ()) -> AsyncIterator[
     *logs* is made if need be. *remove* names files and folders that must go with the processes even
     when this process is killed.
     """
-    logs.mkdir(parents=True, exist_ok=True)
+    logs.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  once, at the start
     script = Path(__file__).with_name("guard.py")
     guard = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-S", str(script), *map(str, remove), stdin=PIPE, stdout=DEVNULL, process_group=0
+        sys.executable,
+        "-I",
+        "-S",
+        str(script),
+        *map(str, remove),
+        stdin=PIPE,
+        stdout=DEVNULL,
+        process_group=0,
     )
     started = Children(guard, logs)
     try:

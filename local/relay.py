@@ -75,7 +75,7 @@ class PubSub:
         self._modify = self._unary(f"{service}Subscriber/ModifyAckDeadline", _ModifyAckDeadline)
         self._publish = self._unary(f"{service}Publisher/Publish", _Publish)
 
-    def _unary(self, method: str, request: Any) -> Any:  # noqa: ANN401  protobuf's classes carry no types
+    def _unary(self, method: str, request: Any) -> Any:
         return self._channel.unary_unary(
             method, request_serializer=request.SerializeToString, response_deserializer=bytes
         )
@@ -101,7 +101,7 @@ class PubSub:
         request = _ModifyAckDeadline(subscription=subscription, ack_ids=ack_ids, ack_deadline_seconds=seconds)
         await self._modify(request, timeout=10)
 
-    async def publish(self, topic: str, message: Any) -> None:  # noqa: ANN401  protobuf's classes carry no types
+    async def publish(self, topic: str, message: Any) -> None:
         """Publish one message."""
         await self._publish(_Publish(topic=topic, messages=[message]), timeout=10)
 
@@ -152,7 +152,7 @@ class Relay:
             self._keys[key] = deque([held])
             self._begin(self._deliver_in_order(key))
 
-    def _begin(self, delivery: Any) -> None:  # noqa: ANN401  a coroutine
+    def _begin(self, delivery: Any) -> None:
         task = asyncio.create_task(delivery)
         self._deliveries.add(task)
         task.add_done_callback(self._deliveries.discard)
@@ -198,9 +198,15 @@ class Relay:
         dead = _Message()
         dead.CopyFrom(held.message)
         dead.attributes["CloudPubSubDeadLetterSourceDeliveryCount"] = str(attempts)
-        dead.attributes["CloudPubSubDeadLetterSourceSubscription"] = self._route.subscription.rpartition("/")[2]
-        dead.attributes["CloudPubSubDeadLetterSourceSubscriptionProject"] = self._route.subscription.split("/")[1]
-        dead.attributes["CloudPubSubDeadLetterSourceTopicPublishTime"] = held.message.publish_time.ToJsonString()
+        dead.attributes["CloudPubSubDeadLetterSourceSubscription"] = self._route.subscription.rpartition("/")[
+            2
+        ]
+        dead.attributes["CloudPubSubDeadLetterSourceSubscriptionProject"] = self._route.subscription.split(
+            "/"
+        )[1]
+        dead.attributes["CloudPubSubDeadLetterSourceTopicPublishTime"] = (
+            held.message.publish_time.ToJsonString()
+        )
         dead.ClearField("message_id")
         dead.ClearField("publish_time")
         log.error("push_dead_lettered path=%s attempts=%d", self._route.path, attempts)
@@ -232,12 +238,14 @@ class Relay:
             held = list(self._held)
             for start in range(0, len(held), _ACKS_AT_ONCE):
                 try:
-                    await self._service.extend(self._route.subscription, held[start : start + _ACKS_AT_ONCE], seconds)
+                    await self._service.extend(
+                        self._route.subscription, held[start : start + _ACKS_AT_ONCE], seconds
+                    )
                 except grpc.aio.AioRpcError as error:
                     log.warning("lease_not_extended error=%s", error.code())
 
 
-def envelope(message: Any, subscription: str, attempt: int) -> bytes:  # noqa: ANN401  protobuf's classes carry no types
+def envelope(message: Any, subscription: str, attempt: int) -> bytes:
     """The body of a push request, field by field as Pub/Sub sends it."""
     published = message.publish_time.ToJsonString()
     content: dict[str, Any] = {

@@ -16,14 +16,21 @@ from pathlib import Path
 import httpx
 
 from local import emulators, seed
-from local.emulators import PROJECT, ROOT, WELL_KNOWN, Emulators, Missing, answers
+from local.emulators import PROJECT, ROOT, WELL_KNOWN, Emulators, answers
 from local.folder import RunFolder
+from local.jars import Machine, Missing
 from local.parent import interrupted
 from local.ports import HOST, Ports, is_free
 from local.processes import Child, ChildDied, Children, NotReady, children, die_with_parent
 
 _PAGE_PORT = 8080
-_NOT_FOR_CHILDREN = ("K_SERVICE", "K_REVISION", "GOOGLE_APPLICATION_CREDENTIALS", "FUNCTION_TARGET", "FIREBASE_CONFIG")
+_NOT_FOR_CHILDREN = (
+    "K_SERVICE",
+    "K_REVISION",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "FUNCTION_TARGET",
+    "FIREBASE_CONFIG",
+)
 
 
 class NotStarted(Exception):  # noqa: N818  names the state of affairs
@@ -56,7 +63,10 @@ class Options:
             region=environ.get("FIREBASE_REGION") or "us-central1",
             port=_port("LECTERN_PORT", port) if port else None,
             emulator_ports={
-                name: _port(f"LECTERN_{name.upper()}_PORT", environ.get(f"LECTERN_{name.upper()}_PORT") or str(default))
+                name: _port(
+                    f"LECTERN_{name.upper()}_PORT",
+                    environ.get(f"LECTERN_{name.upper()}_PORT") or str(default),
+                )
                 for name, default in WELL_KNOWN.items()
             },
         )
@@ -134,7 +144,14 @@ class Run:
     async def _start_functions(self, started: Children, at: Emulators) -> tuple[Child, Child]:
         options = self._options
         environment = {**self._children_environment(), **at.environment()}
-        common = ["--source", options.source, "--project", options.project, "--region", options.region]
+        common: list[str | Path] = [
+            "--source",
+            options.source,
+            "--project",
+            options.project,
+            "--region",
+            options.region,
+        ]
         common += ["--port", str(self._port)]
         config = json.dumps(self._page_config(at))
         command = [sys.executable, "-m", "local.host", *common, "--pages", options.pages, "--config", config]
@@ -186,7 +203,12 @@ class Run:
             "authHost": at.auth,
             "demoCourseId": seed.COURSE_ID,
             "accounts": [
-                {"email": account.email, "password": seed.PASSWORD, "name": account.name, "role": account.role}
+                {
+                    "email": account.email,
+                    "password": seed.PASSWORD,
+                    "name": account.name,
+                    "role": account.role,
+                }
                 for account in seed.ACCOUNTS
             ],
         }
@@ -310,6 +332,7 @@ def main() -> int:
     local = ",".join(filter(None, (os.environ.get("NO_PROXY"), "127.0.0.1", "localhost")))
     os.environ.update({"NO_PROXY": local, "no_proxy": local})
     try:
+        Machine().jars()
         return asyncio.run(until_told_to_stop(Run(Options.read()), under_make=arguments.under_make))
     except (ChildDied, Missing, NotReady, NotStarted, seed.NotSeeded) as error:
         sys.stderr.write(f"\n{error}\n")

@@ -88,7 +88,7 @@ class DemoCourse:
             await self._create(f"courses/{COURSE_ID}/members/{account.uid}", member)
 
     async def import_questions(self) -> int:
-        """The demo question set, through import_assignment() as the teacher; return how many questions it has."""
+        """The demo question set, through import_assignment() as the teacher; return how many they are."""
         session = {"email": TEACHER.email, "password": PASSWORD, "returnSecureToken": True}
         signed_in = await self._post(f"{self._auth}/accounts:signInWithPassword?key={API_KEY}", session)
         reply = await self._post(
@@ -110,7 +110,9 @@ class DemoCourse:
     async def _post(
         self, url: str, content: dict[str, Any], *, authorization: str = _OWNER["authorization"]
     ) -> dict[str, Any]:
-        reply = await self._client.post(url, json=content, headers={"authorization": authorization}, timeout=60)
+        reply = await self._client.post(
+            url, json=content, headers={"authorization": authorization}, timeout=60
+        )
         if not reply.is_success:
             message = f"POST {url} was answered with {reply.status_code}: {reply.text[:2000]}"
             raise NotSeeded(message)

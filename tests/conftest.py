@@ -2,19 +2,21 @@
 
 import base64
 import json
-import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_socket
 
 from local.emulators import Emulators
 from shared.settings import get_settings
 from tests import emulators as test_run
+from tests.running import LocalRun
 
 HERE = Path(__file__).parent
+WITHOUT_NETWORK = ("unit", "faults", "simulation")
 FOLDERS = ("unit", "faults", "simulation", "emulator", "browser", "bench", "soak")
 
 
@@ -42,6 +44,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("browser"))
 
 
+@pytest.fixture(autouse=True)
+def _closed_sockets(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tests of rules and functions by themselves reach nobody; a Unix socket is the event loop's own."""
+    closed = any(request.node.get_closest_marker(folder) for folder in WITHOUT_NETWORK)
+    if closed:
+        pytest_socket.disable_socket(allow_unix_socket=True)
+    yield
+    if closed:
+        pytest_socket.enable_socket()
+
+
 @pytest.fixture(scope="session")
 def emulators() -> Emulators:
     """Firestore, Pub/Sub and Auth, shared by the whole run; tell tests apart by `project_id`."""
@@ -57,6 +70,17 @@ def project_id(emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> Iterato
     get_settings.cache_clear()
     yield project
     get_settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A whole `make run` on ports of its own: what its `.local/env` exports."""
+    run = LocalRun(tmp_path_factory.mktemp("stack") / "local")
+    try:
+        yield run.ready()
+        assert run.stop() == 0, run.output
+    finally:
+        run.kill_everything()
 
 
 @pytest.fixture

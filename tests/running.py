@@ -29,7 +29,13 @@ class LocalRun:
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "LECTERN_LOCAL": str(folder), "LECTERN_PORT": "0", "PYTHONPATH": str(ROOT), **environ},
+            env={
+                **os.environ,
+                "LECTERN_LOCAL": str(folder),
+                "LECTERN_PORT": "0",
+                "PYTHONPATH": str(ROOT),
+                **environ,
+            },
             preexec_fn=die_with_parent,
             start_new_session=True,
         )
@@ -63,14 +69,17 @@ class LocalRun:
             return self.process.wait(_END_SECONDS)
         finally:
             self.kill_everything()
-            self._output.close()
 
 
 def exports(path: Path) -> dict[str, str]:
     """The variables that a shell gets from ``source path``."""
     script = f"set -a; env -i >/dev/null; source {path}; env"
     printed = subprocess.run(
-        ["env", "-i", "bash", "-c", script], capture_output=True, check=True, text=True, env={"PATH": os.environ["PATH"]}
+        ["env", "-i", "bash", "-c", script],
+        capture_output=True,
+        check=True,
+        text=True,
+        env={"PATH": os.environ["PATH"]},
     )
     variables = dict(line.split("=", 1) for line in printed.stdout.splitlines() if "=" in line)
     names = re.findall(r"^export (\w+)=", path.read_text(), re.MULTILINE)

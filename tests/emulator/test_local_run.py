@@ -1,6 +1,7 @@
 """The local runner, with small functions of its own: what it starts, how it delivers, what it leaves."""
 
 import base64
+import itertools
 import json
 import re
 import signal
@@ -35,7 +36,11 @@ class Stage:
         return f"/{self.env['GOOGLE_CLOUD_PROJECT']}/{self.env['FIREBASE_REGION']}"
 
     def publish(self, topic: str, text: str, key: str = "", **attributes: str) -> None:
-        message = {"data": base64.b64encode(text.encode()).decode(), "orderingKey": key, "attributes": attributes}
+        message = {
+            "data": base64.b64encode(text.encode()).decode(),
+            "orderingKey": key,
+            "attributes": attributes,
+        }
         url = f"http://{self.env['PUBSUB_EMULATOR_HOST']}/v1/projects/{self.env['GOOGLE_CLOUD_PROJECT']}/topics/{topic}"
         self.client.post(f"{url}:publish", json={"messages": [message]}).raise_for_status()
 
@@ -48,7 +53,9 @@ class Stage:
             headers={"authorization": "Bearer owner"},
         ).raise_for_status()
 
-    def calls(self, function: str, having: Callable[[dict[str, Any]], bool], number: int) -> list[dict[str, Any]]:
+    def calls(
+        self, function: str, having: Callable[[dict[str, Any]], bool], number: int
+    ) -> list[dict[str, Any]]:
         """Wait until *function* was called *number* times with what is wanted, and a moment for one too many."""
         deadline = time.monotonic() + 30
         found: list[dict[str, Any]] = []
@@ -145,7 +152,9 @@ def test_push_envelope_is_the_clouds(stage: Stage) -> None:
     (call,) = stage.calls("take_parcel", lambda call: call["text"] == "one parcel", 1)
     envelope = json.loads(call["body"])
     message = envelope["message"]
-    assert envelope["subscription"] == f"projects/{stage.env['GOOGLE_CLOUD_PROJECT']}/subscriptions/take-parcel"
+    assert (
+        envelope["subscription"] == f"projects/{stage.env['GOOGLE_CLOUD_PROJECT']}/subscriptions/take-parcel"
+    )
     assert envelope["deliveryAttempt"] == 1
     assert message["attributes"] == {"colour": "blue"}
     assert message["messageId"] == message["message_id"] != ""
@@ -181,11 +190,13 @@ def test_poison_ends_in_the_dead_letter_topic(stage: Stage) -> None:
 def test_messages_of_one_key_come_one_at_a_time_and_in_order(stage: Stage) -> None:
     for number in range(4):
         stage.publish("letters", f"slow {number}", key="ann")
-        stage.publish("letters", f"fail-twice for ben {number}" if number == 1 else f"for ben {number}", key="ben")
+        stage.publish(
+            "letters", f"fail-twice for ben {number}" if number == 1 else f"for ben {number}", key="ben"
+        )
     ann = stage.calls("take_letter", lambda call: "slow" in call["text"], 4)
     ben = stage.calls("take_letter", lambda call: "ben" in call["text"], 6)
     assert [call["text"] for call in ann] == [f"slow {number}" for number in range(4)]
-    assert all(before["ended"] <= after["began"] for before, after in zip(ann, ann[1:], strict=False))
+    assert all(before["ended"] <= after["began"] for before, after in itertools.pairwise(ann))
     assert [int(call["text"][-1]) for call in ben] == [0, 1, 1, 1, 2, 3]
     assert json.loads(ann[0]["body"])["message"]["orderingKey"] == "ann"
 
@@ -195,7 +206,9 @@ def test_created_document_reaches_its_function_as_in_the_cloud(stage: Stage) -> 
     (call,) = stage.calls("on_note_created", lambda call: "notes/first" in call["body"], 1)
     project = stage.env["GOOGLE_CLOUD_PROJECT"]
     assert call["headers"]["ce-type"] == "google.cloud.firestore.document.v1.created"
-    assert call["headers"]["ce-source"] == f"//firestore.googleapis.com/projects/{project}/databases/(default)"
+    assert (
+        call["headers"]["ce-source"] == f"//firestore.googleapis.com/projects/{project}/databases/(default)"
+    )
     assert call["headers"]["ce-document"] == "notes/first"
     assert call["headers"]["content-type"] == "application/protobuf"
     assert call["body"].startswith("\n"), "the body is the protobuf itself, not base64 of it"
