@@ -4,12 +4,16 @@ import base64
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import functions_framework.aio
 import httpx
 
 from shared import wiring
+from shared.documents.memory import MemoryDocuments
+from shared.identity.memory import MemoryIdentity
+from shared.identity.principal import Principal
 from shared.settings import Settings
 from shared.topics.base import Message
 from shared.topics.memory import MemoryTopic
@@ -30,7 +34,7 @@ class Deployed:
     def __init__(self, services: Services, id_token: Callable[..., str]) -> None:
         self.services = services
         self.doorbell = MemoryTopic()
-        services.__dict__["answers_waiting"] = self.doorbell
+        replace(services, answers_waiting=self.doorbell)
         self._id_token = id_token
         self._apps = {}
 
@@ -112,9 +116,13 @@ def push_body(message: Message) -> bytes:
     ).encode()
 
 
-@asynccontextmanager
-async def deployed(id_token: Callable[..., str], **settings) -> AsyncIterator[Deployed]:
-    """The functions, over real Firestore, with tight timings unless *settings* say otherwise."""
+def replace(services: Services, **parts) -> None:
+    """Put *parts* where *services* would build its own on first use."""
+    services.__dict__.update(parts)
+
+
+def settings_for_tests(**settings) -> Settings:
+    """Tight timings and known keys, unless *settings* say otherwise."""
     defaults = {
         "receipt_key": RECEIPT_KEY,
         "ingest_key": INGEST_KEY,
@@ -122,7 +130,33 @@ async def deployed(id_token: Callable[..., str], **settings) -> AsyncIterator[De
         "rollup_seconds": 0.0,
         "allowed_origins": ("https://school.example",),
     }
-    services = Services(Settings(**{**defaults, **settings}))
+    return Settings(**{**defaults, **settings})
+
+
+class TableOfTokens(dict):
+    """Principals by token: a token is the uid, and its role behind a slash."""
+
+    def __missing__(self, token: str) -> Principal:
+        uid, _, role = token.partition("/")
+        return Principal(uid=uid, role=role, signed_in_at=datetime(2026, 1, 1, tzinfo=UTC))
+
+    def __contains__(self, token: object) -> bool:
+        return isinstance(token, str) and not token.startswith("bad")
+
+
+@asynccontextmanager
+async def in_memory(**settings) -> AsyncIterator[Deployed]:
+    """The functions over the in-memory store, for what needs no network."""
+    services = Services(settings_for_tests(**settings))
+    replace(services, documents=MemoryDocuments(), identity=MemoryIdentity(TableOfTokens()))
+    with wiring.using(services):
+        yield Deployed(services, lambda uid, role="": f"{uid}/{role}" if role else uid)
+
+
+@asynccontextmanager
+async def deployed(id_token: Callable[..., str], **settings) -> AsyncIterator[Deployed]:
+    """The functions over real Firestore."""
+    services = Services(settings_for_tests(**settings))
     with wiring.using(services):
         try:
             yield Deployed(services, id_token)
