@@ -1,0 +1,9 @@
+output "events_service_account" {
+  description = "For LECTERN_EVENTS_SERVICE_ACCOUNT."
+  value       = google_service_account.events.email
+}
+
+output "archive_url" {
+  description = "For LECTERN_ARCHIVE_URL."
+  value       = "gs://${google_storage_bucket.archive.name}/segments"
+}

@@ -1,0 +1,22 @@
+variable "project" {
+  description = "The Firebase project's id."
+  type        = string
+}
+
+variable "region" {
+  description = "Where functions run, as in functions.yaml."
+  type        = string
+  default     = "us-central1"
+}
+
+variable "firestore_location" {
+  description = "Where the database is: a region or a multi-region such as nam5."
+  type        = string
+  default     = "us-central1"
+}
+
+variable "events_audience" {
+  description = "The audience of the OIDC tokens that wake functions: LECTERN_EVENTS_AUDIENCE."
+  type        = string
+  default     = "lectern-events"
+}
