@@ -10,7 +10,7 @@ run: environment  ## Everything on this machine: emulators, functions, demo cour
 	@exec $(RUN) -m local --under-make
 
 test: environment  ## The suite, on real emulators
-	@exec $(RUN) -m pytest -n 2 --dist loadgroup $(TESTS)
+	@exec $(RUN) -m pytest -n 2 --dist loadfile $(TESTS)
 
 check: environment  ## Lint, format, types, import contracts, generated files
 	$(RUN) -m ruff check .

@@ -7,7 +7,7 @@ import sys
 def main() -> int:
     """Run Lectern; a Ctrl-C during the imports ends the process without a traceback."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from local import run  # noqa: PLC0415  after the line above
+    from local import run
 
     return run.main()
 

@@ -6,6 +6,7 @@ and in words that an older Python understands, so that it can say that it is too
 """
 
 import argparse
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -141,16 +142,18 @@ def web_pages() -> None:
 
 
 def main() -> int:
-    """Prepare the checkout; each part is made only when its lock or its sources changed."""
+    """Prepare the checkout, one at a time; each part is made only when its lock or its sources changed."""
     argparse.ArgumentParser(description=main.__doc__).parse_args()
     lacks = missing()
     if lacks:
         say("Lectern needs, on this machine:\n\n" + "\n\n".join(lacks) + "\n")
         return 1
     try:
-        python_environment()
-        node_modules()
-        web_pages()
+        with Path(__file__).open() as myself:
+            fcntl.flock(myself, fcntl.LOCK_EX)
+            python_environment()
+            node_modules()
+            web_pages()
     except subprocess.CalledProcessError as error:
         say(f"This command failed with status {error.returncode}:\n    {' '.join(error.cmd)}")
         return 1

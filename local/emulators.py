@@ -133,7 +133,8 @@ async def keep(state: Path, owner: int, rules: Path | None) -> None:
     """
     Run the emulators until the process *owner* ends or this one is told to stop.
 
-    *state* receives their addresses, or the reason why there are none, and goes away with them.
+    *state* receives their addresses, or the reason why there are none. If this process is killed, the folder
+    that holds it goes away.
     """
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
@@ -143,7 +144,7 @@ async def keep(state: Path, owner: int, rules: Path | None) -> None:
     loop.add_reader(watched, ended.set)
 
     at = choose_ports(Ports())
-    async with children(logs=state.parent / "logs", remove=[state]) as started:
+    async with children(logs=state.parent / "logs", remove=[state.parent]) as started:
         try:
             await start(started, at, rules=rules)
         except (Missing, ChildDied, NotReady) as failure:

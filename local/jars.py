@@ -23,7 +23,7 @@ _COMPONENTS = {"firestore": "cloud-firestore-emulator", "pubsub": "pubsub-emulat
 """What gcloud calls them."""
 
 
-class Missing(Exception):  # noqa: N818  names the state of affairs
+class Missing(Exception):
     """Something must be installed first; the message names it and the command that installs it."""
 
 

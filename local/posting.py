@@ -80,7 +80,7 @@ def is_success(status: int) -> bool:
     return _OK_FROM <= status < _OK_BELOW
 
 
-class _Stale(ConnectionResetError):  # noqa: N818  names the state of affairs
+class _Stale(ConnectionResetError):
     """The server had closed the connection before it read the request."""
 
 

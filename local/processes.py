@@ -25,11 +25,11 @@ _WATCH_SECONDS = 0.2
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-class ChildDied(Exception):  # noqa: N818  names the state of affairs
+class ChildDied(Exception):
     """A child ended that should have gone on; the message ends with the tail of its log."""
 
 
-class NotReady(Exception):  # noqa: N818  names the state of affairs
+class NotReady(Exception):
     """A child did not get ready in time; the message ends with the tail of its log."""
 
 

@@ -33,7 +33,7 @@ _NOT_FOR_CHILDREN = (
 )
 
 
-class NotStarted(Exception):  # noqa: N818  names the state of affairs
+class NotStarted(Exception):
     """The run cannot begin; the message says what to do."""
 
 

@@ -41,7 +41,7 @@ _OWNER = {"authorization": "Bearer owner"}
 _IDENTITY = "identitytoolkit.googleapis.com/v1"
 
 
-class NotSeeded(Exception):  # noqa: N818  names the state of affairs
+class NotSeeded(Exception):
     """A step of the seeding was refused; the message says which and why."""
 
 

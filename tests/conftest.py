@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import pytest_socket
+from xdist.scheduler import LoadScopeScheduling
 
 from local.emulators import Emulators
 from shared.settings import get_settings
@@ -34,14 +35,25 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         test_run.close_run()
 
 
+class ByFile(LoadScopeScheduling):
+    """Keeps the tests of one file in one worker, and all browser tests, which share one stack."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "tests/browser" if nodeid.startswith("tests/browser/") else nodeid.split("::", 1)[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
+    """Schedule by file; xdist's groups are lost on pytest 9.2, which ignores the ids that they change."""
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with its folder, and keep browser tests, which share one stack, in one worker."""
+    """Mark each test with its folder."""
     for item in items:
         folder = item.path.relative_to(HERE).parts[0]
         if folder in FOLDERS:
             item.add_marker(folder)
-        if folder == "browser":
-            item.add_marker(pytest.mark.xdist_group("browser"))
 
 
 @pytest.fixture(autouse=True)

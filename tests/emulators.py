@@ -9,6 +9,7 @@ starts nothing.
 import fcntl
 import json
 import os
+import secrets
 import select
 import shutil
 import signal
@@ -26,8 +27,9 @@ OWNER_VARIABLE = "LECTERN_TEST_OWNER"
 
 
 def open_run() -> None:
-    """Make the folder in which this run's workers meet; called once, before there are workers."""
-    os.environ[FOLDER_VARIABLE] = tempfile.mkdtemp(prefix="lectern-tests-")
+    """Name the folder in which this run's workers will meet; called once, before there are workers."""
+    name = f"lectern-tests-{os.getpid()}-{secrets.token_hex(4)}"
+    os.environ[FOLDER_VARIABLE] = str(Path(tempfile.gettempdir()) / name)
     os.environ[OWNER_VARIABLE] = str(os.getpid())
 
 
@@ -44,6 +46,7 @@ def running() -> Emulators:
     """The run's emulators, started by whoever asks first."""
     folder = Path(os.environ[FOLDER_VARIABLE])
     state = folder / "emulators.json"
+    folder.mkdir(mode=0o700, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not state.exists():

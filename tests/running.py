@@ -22,29 +22,24 @@ class LocalRun:
 
     def __init__(self, folder: Path, *, command: Sequence[str] = (), **environ: str) -> None:
         self.folder = folder
-        self._output = (folder.parent / f"{folder.name}.out").open("w+")
-        self.process = subprocess.Popen(
-            command or [sys.executable, "-m", "local"],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=subprocess.STDOUT,
-            env={
-                **os.environ,
-                "LECTERN_LOCAL": str(folder),
-                "LECTERN_PORT": "0",
-                "PYTHONPATH": str(ROOT),
-                **environ,
-            },
-            preexec_fn=die_with_parent,
-            start_new_session=True,
-        )
+        self._output = folder.parent / f"{folder.name}-{time.monotonic_ns()}.out"
+        fixed = {"LECTERN_LOCAL": str(folder), "LECTERN_PORT": "0", "PYTHONPATH": str(ROOT)}
+        with self._output.open("w") as output:
+            self.process = subprocess.Popen(
+                command or [sys.executable, "-m", "local"],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **fixed, **environ},
+                preexec_fn=die_with_parent,
+                start_new_session=True,
+            )
 
     @property
     def output(self) -> str:
         """What it printed."""
-        self._output.seek(0)
-        return self._output.read()
+        return self._output.read_text()
 
     def ready(self, env: Path | None = None) -> dict[str, str]:
         """Wait for ``env`` and return what it exports."""

@@ -15,12 +15,10 @@ import httpx
 import pytest
 
 from local.ports import is_free
-from tests.running import LocalRun, assert_nothing_remains, ports, processes_of
+from tests.running import ROOT, LocalRun, assert_nothing_remains, ports, processes_of
 
 MAKE = ["make", "--no-print-directory", "run"]
 SAMPLE = Path(__file__).parent / "sample_functions" / "main.py"
-
-pytestmark = pytest.mark.xdist_group("local-run")
 
 
 @dataclass
@@ -99,7 +97,7 @@ def test_env_file_says_where_everything_listens(stage: Stage) -> None:
         "DEMO_STUDENT_EMAIL",
         "DEMO_PASSWORD",
     ]
-    assert stage.client.get("/healthz").json() == {"status": "ok", "functions": 6}
+    assert stage.client.get("/healthz").json() == {"status": "ok", "functions": 7}
 
 
 def test_keys_are_readable_by_their_owner_only(stage: Stage) -> None:
@@ -145,6 +143,14 @@ def test_demo_accounts_sign_in_and_only_the_teacher_carries_a_role(stage: Stage,
     claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     assert claims["aud"] == env["GOOGLE_CLOUD_PROJECT"]
     assert claims.get("role") == ("teacher" if who == "DEMO_TEACHER_EMAIL" else None)
+
+
+def test_demo_questions_are_imported_by_the_teacher_through_the_function(stage: Stage) -> None:
+    (call,) = stage.calls("import_assignment", lambda _: True, 1)
+    request = json.loads(call["body"])
+    assert call["headers"]["authorization"].startswith("Bearer ey")
+    assert (request["courseId"], request["format"]) == (stage.env["DEMO_COURSE_ID"], "gift")
+    assert request["source"] == (ROOT / "local/demo/demo_assignment.gift").read_text()
 
 
 def test_push_envelope_is_the_clouds(stage: Stage) -> None:

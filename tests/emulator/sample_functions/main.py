@@ -66,6 +66,13 @@ async def echo(request: Request) -> Response:
 
 
 @deploy(ClientCall(request=Nothing, reply=Nothing))
+async def import_assignment(request: Request) -> Response:
+    body = (await request.body()).decode()
+    calls.append({"function": "import_assignment", "text": "", "body": body, "headers": dict(request.headers)})
+    return JSONResponse({"assignmentId": "a", "questions": [{}, {}], "skipped": []})
+
+
+@deploy(ClientCall(request=Nothing, reply=Nothing))
 async def recall(request: Request) -> Response:
     return JSONResponse([call for call in calls if call["function"] == request.query_params["function"]])
 
