@@ -159,7 +159,11 @@ def _value(value: Any) -> dict[str, Any]:
             return {"integerValue": str(value)}
         case float():
             finite = value == value and abs(value) != float("inf")  # noqa: PLR0124  # NaN differs from itself
-            return {"doubleValue": value if finite else {"nan": "NaN", "inf": "Infinity"}.get(str(value), "-Infinity")}
+            return {
+                "doubleValue": value
+                if finite
+                else {"nan": "NaN", "inf": "Infinity"}.get(str(value), "-Infinity")
+            }
         case str():
             return {"stringValue": value}
         case bytes():

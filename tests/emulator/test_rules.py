@@ -302,7 +302,9 @@ def attempts_to_write(project: RulesProject, who: Principal, path: str) -> dict[
 
 @pytest.mark.parametrize("name", PRINCIPALS)
 @pytest.mark.parametrize(
-    ("path", "options", "allowed"), READS, ids=[f"{path} {options or ''}".strip() for path, options, _ in READS]
+    ("path", "options", "allowed"),
+    READS,
+    ids=[f"{path} {options or ''}".strip() for path, options, _ in READS],
 )
 def test_reads_are_open_to_exactly_those_listed(
     school: RulesProject, name: str, path: str, options: Mapping[str, Any], allowed: frozenset[str]
@@ -389,8 +391,10 @@ def test_an_id_that_does_not_follow_from_the_fields_is_refused(school: RulesProj
         "another submission's": event_id("closedQuiz", "ana", "q1", "wrong-id-0002"),
         "no version": hashlib.sha256("\n".join(identity).encode()).hexdigest(),
         "other separator": hashlib.sha256("|".join(("lectern.answer.v1", *identity)).encode()).hexdigest(),
-        "moved boundary": hashlib.sha256(b"lectern.answer.v1\nclosedQuizana\n\nq1\nwrong-id-0001").hexdigest(),
-        "sha-1": hashlib.sha1(b"lectern.answer.v1").hexdigest(),  # noqa: S324  # a wrong id, nothing else
+        "moved boundary": hashlib.sha256(
+            b"lectern.answer.v1\nclosedQuizana\n\nq1\nwrong-id-0001"
+        ).hexdigest(),
+        "sha-1": hashlib.sha1(b"lectern.answer.v1").hexdigest(),
     }
 
     statuses = {what: school.create(ANA, f"browserAnswers/{each}", fields) for what, each in others.items()}

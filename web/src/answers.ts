@@ -338,7 +338,7 @@ class Client implements Lectern {
   async #keepAndSend(submission: TrackedSubmission): Promise<void> {
     submission.record = await (await this.#queue).add(submission.record);
     this.#tell({ record: submission.record, state: submission.state });
-    await this.#sendLine(lineOf(submission.record));
+    await this.#sendLine(lineOf(submission.record), { early: true });
   }
 
   /** Send everything that waits, without waiting for its time unless the server set that. */
@@ -355,17 +355,27 @@ class Client implements Lectern {
       for (;;) {
         const uid = this.#uid;
         if (uid === null || this.#ended.signal.aborted) return;
-        const waiting = await (await this.#queue).of(uid);
-        const next = waiting.find((record) => lineOf(record) === line && record.refusal === null);
+        const waiting = (await (await this.#queue).of(uid)).filter(
+          (record) => lineOf(record) === line && record.refusal === null,
+        );
+        const [next, ...behind] = waiting;
         if (next === undefined) return;
         const dueAt = early && next.wait !== "throttled" ? 0 : next.notBefore;
-        if (dueAt > Date.now()) {
-          this.#wake(line, dueAt);
-          return;
-        }
-        if (!(await this.#attempt(this.#track(next)))) return;
+        if (dueAt > Date.now()) this.#wake(line, dueAt);
+        else if (await this.#attempt(this.#track(next))) continue;
+        this.#hold([next, ...behind]);
+        return;
       }
     });
+  }
+
+  /** The first of *records* waits, and so do those behind it. */
+  #hold(records: QueuedAnswer[]): void {
+    const [first, ...behind] = records.map(({ submissionId }) => this.#submissions.get(submissionId));
+    if (first?.state.status !== "queued") return;
+    for (const submission of behind) {
+      if (submission?.state.status === "saving") this.#become(submission, first.state);
+    }
   }
 
   /** One tab at a time works on a line; the others wait their turn and then find it empty. */

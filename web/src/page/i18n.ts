@@ -22,6 +22,7 @@ const english = {
   noAssignmentsTeacher: "No assignments yet. Import a question set to begin.",
   chooseAssignment: "Choose an assignment to begin.",
   questions: "{count} questions",
+  questionsOne: "1 question",
   questionNumber: "Question {number}",
   points: "{points} pt",
   answeredOf: "{answered} of {count} answered",
@@ -58,6 +59,7 @@ const english = {
   ungraded: "To be graded",
   classNow: "The class right now",
   answersGiven: "{count} answers",
+  answersGivenOne: "1 answer",
   meanScore: "mean {percent}",
   students: "Students",
   answersLabel: "Answers",
@@ -100,6 +102,7 @@ const english = {
   importButton: "Import",
   importing: "Importing…",
   imported: "{count} questions imported.",
+  importedOne: "1 question imported.",
   importFailed: "Nothing was imported.",
   skippedTitle: "Left out",
   place: "line {line}, column {column}",
@@ -135,6 +138,7 @@ const hebrew: Record<Word, string> = {
   noAssignmentsTeacher: "אין עדיין מטלות. ייבאו שאלות כדי להתחיל.",
   chooseAssignment: "בחרו מטלה כדי להתחיל.",
   questions: "{count} שאלות",
+  questionsOne: "שאלה אחת",
   questionNumber: "שאלה {number}",
   points: "{points} נק׳",
   answeredOf: "נענו {answered} מתוך {count}",
@@ -171,6 +175,7 @@ const hebrew: Record<Word, string> = {
   ungraded: "ממתין לבדיקה",
   classNow: "הכיתה עכשיו",
   answersGiven: "{count} תשובות",
+  answersGivenOne: "תשובה אחת",
   meanScore: "ממוצע {percent}",
   students: "סטודנטים",
   answersLabel: "תשובות",
@@ -213,6 +218,7 @@ const hebrew: Record<Word, string> = {
   importButton: "ייבוא",
   importing: "מייבא…",
   imported: "יובאו {count} שאלות.",
+  importedOne: "יובאה שאלה אחת.",
   importFailed: "דבר לא יובא.",
   skippedTitle: "הושמטו",
   place: "שורה {line}, עמודה {column}",
@@ -260,6 +266,12 @@ export function t(word: Word, values: Record<string, string | number> = {}): str
     const value = values[name];
     return value === undefined ? place : typeof value === "number" ? number(value) : value;
   });
+}
+
+/** *word* for *count* things; the one that is named `…One` where the language's rules ask for it. */
+export function counted(word: "questions" | "answersGiven" | "imported", count: number): string {
+  const one = new Intl.PluralRules(current).select(count) === "one";
+  return one ? t(`${word}One`) : t(word, { count });
 }
 
 export function number(value: number, digits = 0): string {

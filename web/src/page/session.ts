@@ -60,9 +60,10 @@ export async function openSession(): Promise<Session> {
     return opened;
   };
 
-  const wish = new URLSearchParams(location.search).get("transport");
-  const transport: TransportName = wish === "firestore" ? "firestore" : "functions";
-  const lectern = createLectern({ auth, firestore, functionsOrigin, region, transport });
+  const wishes = new URLSearchParams(location.search);
+  const transport: TransportName = wishes.get("transport") === "firestore" ? "firestore" : "functions";
+  const fallback = wishes.get("fallback") !== "no";
+  const lectern = createLectern({ auth, firestore, functionsOrigin, region, transport, fallback });
   const functions = functionsAt(`${functionsOrigin}/${projectId}/${region}`, auth);
   return { config, auth, functions, lectern, firestore };
 }

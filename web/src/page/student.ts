@@ -87,7 +87,7 @@ export function studentView(session: Session, uid: string, assignment: Assignmen
       h("div", { class: "progress" }, progress, progressBar.element),
       list,
     ),
-    h("aside", { class: "side" }, results.element, classPanel.element),
+    h("aside", { class: "side", tabindex: 0, "aria-label": t("yourResults") }, results.element, classPanel.element),
   );
   return {
     element,

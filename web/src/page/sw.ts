@@ -17,17 +17,17 @@ interface Extendable extends Event {
   waitUntil(work: Promise<unknown>): void;
 }
 
-interface Worker extends EventTarget {
+interface ServiceWorker extends EventTarget {
   skipWaiting(): Promise<void>;
   readonly clients: { claim(): Promise<void> };
 }
 
-const worker = self as unknown as Worker;
+const worker = self as unknown as ServiceWorker;
 const CACHE = "lectern-page";
 const CONFIG = "/__lectern/config.json";
 
-worker.addEventListener("install", (event) => (event as Extendable).waitUntil(worker.skipWaiting()));
-worker.addEventListener("activate", (event) => (event as Extendable).waitUntil(taken()));
+worker.addEventListener("install", (event) => (event as Extendable).waitUntil(installed()));
+worker.addEventListener("activate", (event) => (event as Extendable).waitUntil(worker.clients.claim()));
 worker.addEventListener("fetch", (event) => {
   const fetching = event as Fetching;
   const { request } = fetching;
@@ -37,9 +37,10 @@ worker.addEventListener("fetch", (event) => {
   else if (url.pathname === "/" || url.pathname === CONFIG) fetching.respondWith(networkFirst(url.pathname, request));
 });
 
-/** Control the page that is open and keep what it has loaded already. */
-async function taken(): Promise<void> {
-  await worker.clients.claim();
+async function installed(): Promise<void> {
+  const cache = await caches.open(CACHE);
+  await cache.addAll(["/", CONFIG]);
+  await worker.skipWaiting();
 }
 
 async function keptFirst(request: Request): Promise<Response> {

@@ -4,7 +4,7 @@ import type { Assignment, AssignmentFigures, GradebookPage, Question, QuestionFi
 import { Problem } from "./api";
 import { fill, h, newId, say } from "./dom";
 import { Axis, Bar, countsOf, FreshnessStamp, shownShare, shownSigned, Tile } from "./figures";
-import { number, percent, t } from "./i18n";
+import { counted, number, percent, t } from "./i18n";
 import { emptyNotice, errorNotice, loadingNotice } from "./notices";
 import { plainOf, richInline } from "./rich";
 import type { Session } from "./session";
@@ -181,7 +181,7 @@ class QuestionRow {
     say(this.#facilityValue, share);
     this.#discrimination.show(discrimination, `${t("discrimination")}: ${power}`);
     say(this.#discriminationValue, power);
-    say(this.#answered, t("answersGiven", { count: answered }));
+    say(this.#answered, counted("answersGiven", answered));
     for (const [optionId, { bar, count }] of this.#options) {
       const chosen = options[optionId] ?? 0;
       const ofAll = answered === 0 ? 0 : chosen / answered;
@@ -344,7 +344,7 @@ export function importPanel(session: Session, imported: (assignmentId: string) =
       const { skipped } = reply;
       fill(
         outcome,
-        h("p", { class: "good" }, t("imported", { count: reply.questions.length })),
+        h("p", { class: "good" }, counted("imported", reply.questions.length)),
         skipped.length > 0 && h("p", {}, t("skippedTitle")),
         skipped.length > 0 &&
           placed(skipped.map(({ line, column, reason }) => ({ line, column, message: reason }))),

@@ -5,7 +5,7 @@ import type { User } from "firebase/auth";
 import type { Assignment, AssignmentList } from "../contract";
 import { Problem } from "./api";
 import { fill, h } from "./dom";
-import { number, t } from "./i18n";
+import { counted, t } from "./i18n";
 import { emptyNotice, errorNotice, loadingNotice } from "./notices";
 import type { Session } from "./session";
 import { studentView } from "./student";
@@ -46,14 +46,14 @@ export function workspace(session: Session, user: User, isTeacher: boolean): Vie
           "a",
           { href: `#/a/${assignmentId}` },
           h("span", { class: "link-title" }, h("bdi", {}, title)),
-          h("span", { class: "link-note" }, t("questions", { count: number(questionCount) })),
+          h("span", { class: "link-note" }, counted("questions", questionCount)),
         ),
       ),
     );
     fill(list, h("h2", {}, t("assignments")), h("ul", {}, ...links));
     markCurrent();
-    const only = assignments[0];
-    if (assignmentInAddress() === null && assignments.length === 1 && only) location.replace(`#/a/${only.assignmentId}`);
+    const first = assignments[0];
+    if (assignmentInAddress() === null && first) location.replace(`#/a/${first.assignmentId}`);
   };
 
   const markCurrent = (): void => {
