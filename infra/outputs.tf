@@ -1,5 +1,5 @@
 output "events_service_account" {
-  description = "For LECTERN_EVENTS_SERVICE_ACCOUNT."
+  description = "One of LECTERN_EVENTS_SERVICE_ACCOUNTS."
   value       = google_service_account.events.email
 }
 

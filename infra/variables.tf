@@ -16,7 +16,7 @@ variable "firestore_location" {
 }
 
 variable "events_audience" {
-  description = "The audience of the OIDC tokens that wake functions: LECTERN_EVENTS_AUDIENCE."
+  description = "The audience of the OIDC tokens that bring answers-incoming; one of LECTERN_EVENTS_AUDIENCES."
   type        = string
   default     = "lectern-events"
 }

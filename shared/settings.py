@@ -35,10 +35,10 @@ class Settings(BaseSettings):
     allowed_origins: tuple[str, ...] = ()
     """Browser origins that may call, exactly as browsers send them."""
     app_check: Literal["off", "monitor", "enforce"] = "off"
-    events_audience: str = ""
-    """The ``aud`` that OIDC tokens of Pub/Sub, Eventarc and Scheduler must carry."""
-    events_service_account: str = ""
-    """The service account whose OIDC tokens may wake event functions."""
+    events_audiences: tuple[str, ...] = ()
+    """What an OIDC token's ``aud`` may be: the functions' URLs, as their callers name them."""
+    events_service_accounts: tuple[str, ...] = ()
+    """The service accounts whose OIDC tokens may wake event functions."""
 
     archive_url: str = ""
     """Where old segments go: ``gs://bucket/prefix`` or ``file:///folder``; empty: they stay in Firestore."""

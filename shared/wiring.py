@@ -83,8 +83,9 @@ class Services:
 
         return FirebaseIdentity(
             project=self.settings.project,
-            events_audience=self.settings.events_audience,
-            events_account=self.settings.events_service_account,
+            events_audiences=self.settings.events_audiences,
+            events_accounts=self.settings.events_service_accounts,
+            emulated=bool(self.settings.auth_emulator_host),
             now=self.now,
         )
 

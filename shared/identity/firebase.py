@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -12,37 +12,58 @@ from shared.errors import NotSignedIn, Unavailable
 from shared.identity.principal import Principal
 
 _MAX_TOKEN = 8192
+_MAX_UID = 128
+_SKEW_SECONDS = 5
 _KEPT = 20_000
 _MOST_SECONDS_KEPT = 300
 
 
 class FirebaseIdentity:
     """
-    Verifies tokens with firebase-admin and google-auth.
+    Verifies tokens with google-auth, and App Check tokens with firebase-admin.
 
     A verified ID token is remembered until it expires, five minutes at most; verification runs in a
     thread, because it may fetch certificates.
     """
 
     def __init__(
-        self, *, project: str, events_audience: str, events_account: str, now: Callable[[], datetime]
+        self,
+        *,
+        project: str,
+        events_audiences: Collection[str],
+        events_accounts: Collection[str],
+        emulated: bool = False,
+        now: Callable[[], datetime],
     ) -> None:
-        """Accept tokens of *project*; OIDC tokens for *events_audience*, of *events_account*."""
+        """
+        Accept tokens of *project*; OIDC tokens for *events_audiences*, of *events_accounts*.
+
+        With *emulated*, ID tokens are the Auth emulator's, which are not signed.
+        """
         self._project = project
-        self._events_audience = events_audience
-        self._events_account = events_account
+        self._events_audiences = list(events_audiences)
+        self._events_accounts = frozenset(events_accounts)
+        self._emulated = emulated
         self._now = now
         self._known: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
 
     @cached_property
     def _app(self) -> Any:
-        import firebase_admin
+        import firebase_admin  # heavy, and only App Check needs it
 
         name = f"lectern-{self._project}"
         try:
             return firebase_admin.get_app(name)
         except ValueError:
             return firebase_admin.initialize_app(options={"projectId": self._project}, name=name)
+
+    @cached_property
+    def _request(self) -> Any:
+        import cachecontrol  # Google's certificates say how long they may be kept
+        import requests
+        from google.auth.transport.requests import Request
+
+        return Request(session=cachecontrol.CacheControl(requests.Session()))
 
     async def principal(self, token: str) -> Principal:
         """See the port."""
@@ -54,28 +75,50 @@ class FirebaseIdentity:
             return known[1]
         claims = await asyncio.to_thread(self._verify, token)
         principal = Principal(
-            uid=claims["uid"],
+            uid=claims["sub"],
             role=claims["role"] if isinstance(claims.get("role"), str) else "",
-            signed_in_at=datetime.fromtimestamp(claims.get("auth_time", 0), UTC),
+            signed_in_at=datetime.fromtimestamp(claims["auth_time"], UTC),
             email=claims.get("email", ""),
         )
-        until = min(float(claims.get("exp", 0)), self._now().timestamp() + _MOST_SECONDS_KEPT)
+        until = min(float(claims["exp"]), self._now().timestamp() + _MOST_SECONDS_KEPT)
         self._known[key] = (until, principal)
         if len(self._known) > _KEPT:
             self._known.popitem(last=False)
         return principal
 
-    def _verify(self, token: str) -> dict[str, Any]:
-        from firebase_admin import auth, exceptions
+    def _verify(self, token: str) -> Mapping[str, Any]:
+        """The claims of an ID token; https://firebase.google.com/docs/auth/admin/verify-id-tokens."""
+        from google.auth import exceptions, jwt
+        from google.oauth2 import id_token
 
         try:
-            claims: dict[str, Any] = auth.verify_id_token(token, app=self._app, clock_skew_seconds=5)
-        except auth.CertificateFetchError as error:
+            if self._emulated:
+                claims = jwt.decode(token, verify=False)  # the Auth emulator does not sign
+            else:
+                claims = id_token.verify_firebase_token(
+                    token, self._request, audience=self._project, clock_skew_in_seconds=_SKEW_SECONDS
+                )
+        except exceptions.TransportError as error:
             message = "the certificates of the identity provider cannot be fetched"
             raise Unavailable(message) from error
-        except (ValueError, TypeError, KeyError, exceptions.FirebaseError) as error:
+        except (ValueError, TypeError, KeyError, exceptions.GoogleAuthError) as error:
             raise NotSignedIn(_REFUSED) from error
-        return claims
+        now = self._now().timestamp()
+        subject, signed_in, expires = (claims.get(name) for name in ("sub", "auth_time", "exp"))
+        proper = (
+            claims.get("aud") == self._project
+            and claims.get("iss") == f"https://securetoken.google.com/{self._project}"
+            and isinstance(subject, str)
+            and 0 < len(subject) <= _MAX_UID
+            and isinstance(signed_in, int | float)
+            and signed_in <= now + _SKEW_SECONDS
+            and isinstance(expires, int | float)
+            and expires > now - _SKEW_SECONDS
+        )
+        if not proper:
+            raise NotSignedIn(_REFUSED)
+        result: Mapping[str, Any] = claims
+        return result
 
     async def check_app(self, token: str) -> None:
         """See the port."""
@@ -94,20 +137,19 @@ class FirebaseIdentity:
 
     async def check_platform(self, token: str) -> None:
         """See the port."""
-        if not token or len(token) > _MAX_TOKEN or not self._events_audience or not self._events_account:
+        if not token or len(token) > _MAX_TOKEN or not self._events_audiences or not self._events_accounts:
             raise NotSignedIn(_NOT_PLATFORM)
         claims = await asyncio.to_thread(self._verify_platform, token)
-        if claims.get("email") != self._events_account or claims.get("email_verified") is not True:
+        if claims.get("email") not in self._events_accounts or claims.get("email_verified") is not True:
             raise NotSignedIn(_NOT_PLATFORM)
 
     def _verify_platform(self, token: str) -> dict[str, Any]:
         from google.auth import exceptions
-        from google.auth.transport import requests
         from google.oauth2 import id_token
 
         try:
             verify: Any = id_token.verify_oauth2_token
-            claims: dict[str, Any] = verify(token, requests.Request(), audience=self._events_audience)
+            claims: dict[str, Any] = verify(token, self._request, audience=self._events_audiences)
         except exceptions.TransportError as error:
             message = "Google's certificates cannot be fetched"
             raise Unavailable(message) from error

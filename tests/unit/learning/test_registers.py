@@ -16,8 +16,6 @@ from shared.learning.questions import (
     AnswerKey,
     ChoiceKey,
     ManualKey,
-    NumericKey,
-    NumericRange,
     Option,
     Outcome,
     Question,
@@ -131,11 +129,11 @@ def batch_figures(batch, policy):
         if place[1] == "essay":
             score[place] = None
             continue
-        credits = [Fraction(CREDITS[each.answer.split('"')[3]], FULL_CREDIT) for each in several]
+        earned = [Fraction(CREDITS[each.answer.split('"')[3]], FULL_CREDIT) for each in several]
         picked = {
-            AttemptsPolicy.LAST: credits[-1],
-            AttemptsPolicy.FIRST: credits[0],
-            AttemptsPolicy.BEST: max(credits),
+            AttemptsPolicy.LAST: earned[-1],
+            AttemptsPolicy.FIRST: earned[0],
+            AttemptsPolicy.BEST: max(earned),
         }
         score[place] = picked[policy] * Fraction(WEIGHTS[int(place[1][1])])
     return score

@@ -1,0 +1,205 @@
+"""Tokens are checked with our own keys: signature, audience, issuer, times, algorithm, account."""
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+
+import jwt
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
+from google.auth.exceptions import TransportError
+
+from shared.errors import NotSignedIn, Unavailable
+from shared.identity.firebase import FirebaseIdentity
+
+PROJECT = "school-prod"
+AUDIENCE = "https://us-central1-school-prod.cloudfunctions.net/merge_answers"
+ACCOUNT = "lectern-events@school-prod.iam.gserviceaccount.com"
+
+
+def key_and_certificate():
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return pem, certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+KEY, CERTIFICATE = key_and_certificate()
+OTHER_KEY, _ = key_and_certificate()
+
+
+class CertificateServer:
+    """What Google's certificate endpoint answers."""
+
+    status = 200
+    headers = {"cache-control": "max-age=3600"}  # noqa: RUF012
+    data = json.dumps({"k1": CERTIFICATE}).encode()
+
+    def __call__(self, *_arguments, **_keywords):
+        return self
+
+
+@pytest.fixture
+def identity():
+    identity = FirebaseIdentity(
+        project=PROJECT,
+        events_audiences=[AUDIENCE],
+        events_accounts=[ACCOUNT],
+        now=lambda: datetime.now(UTC),
+    )
+    identity.__dict__["_request"] = CertificateServer()
+    return identity
+
+
+def id_token(*, key=KEY, algorithm="RS256", kid="k1", **changes):
+    now = int(time.time())
+    claims = {
+        "iss": f"https://securetoken.google.com/{PROJECT}",
+        "aud": PROJECT,
+        "sub": "ann",
+        "iat": now - 10,
+        "exp": now + 3600,
+        "auth_time": now - 10,
+        "role": "teacher",
+        **changes,
+    }
+    claims = {name: value for name, value in claims.items() if value is not None}
+    return jwt.encode(claims, key, algorithm=algorithm, headers={"kid": kid})
+
+
+async def test_a_proper_token_is_a_principal(identity):
+    principal = await identity.principal(id_token())
+    assert (principal.uid, principal.role) == ("ann", "teacher")
+
+
+async def test_a_role_that_is_no_text_is_none(identity):
+    assert (await identity.principal(id_token(role={"admin": True}))).role == ""
+
+
+NOW = int(time.time())
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "x",
+        "a.b.c",
+        "é" * 20,
+        "x" * 100_000,
+        id_token(key=OTHER_KEY),
+        id_token(kid="unknown"),
+        id_token(aud="other-project"),
+        id_token(iss="https://securetoken.google.com/other-project"),
+        id_token(iss=None),
+        id_token(exp=NOW - 60),
+        id_token(iat=NOW + 3600),
+        id_token(sub=""),
+        id_token(sub=None),
+        id_token(sub="x" * 129),
+        jwt.encode({"sub": "ann", "aud": PROJECT}, None, algorithm="none"),
+        id_token(key="x" * 64, algorithm="HS256"),
+    ],
+)
+async def test_anything_else_is_refused(identity, token):
+    with pytest.raises(NotSignedIn):
+        await identity.principal(token)
+
+
+def platform_token(*, key=KEY, **changes):
+    claims = {
+        "iss": "https://accounts.google.com",
+        "aud": AUDIENCE,
+        "sub": "1",
+        "iat": NOW - 10,
+        "exp": NOW + 3600,
+        "email": ACCOUNT,
+        "email_verified": True,
+        **changes,
+    }
+    return jwt.encode(claims, key, algorithm="RS256", headers={"kid": "k1"})
+
+
+async def test_the_platforms_token_is_accepted(identity):
+    await identity.check_platform(platform_token())
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "x",
+        id_token(),
+        platform_token(key=OTHER_KEY),
+        platform_token(aud="https://elsewhere.example"),
+        platform_token(email="someone@school-prod.iam.gserviceaccount.com"),
+        platform_token(email_verified=False),
+        platform_token(email_verified="true"),
+        platform_token(exp=NOW - 60),
+        platform_token(iss="https://evil.example"),
+        jwt.encode({"aud": AUDIENCE, "email": ACCOUNT, "email_verified": True}, None, algorithm="none"),
+    ],
+)
+async def test_nobody_else_wakes_event_functions(identity, token):
+    with pytest.raises(NotSignedIn):
+        await identity.check_platform(token)
+
+
+async def test_certificates_that_cannot_be_fetched_are_an_outage_and_no_refusal(identity):
+    def offline(*_arguments, **_keywords):
+        raise TransportError
+
+    identity.__dict__["_request"] = offline
+    with pytest.raises(Unavailable):
+        await identity.principal(id_token())
+
+
+async def test_an_emulated_token_is_for_its_project_and_over_when_it_is_over():
+    emulated = FirebaseIdentity(
+        project="demo-x",
+        events_audiences=[],
+        events_accounts=[],
+        emulated=True,
+        now=lambda: datetime.now(UTC),
+    )
+
+    def token(**changes):
+        claims = {
+            "iss": "https://securetoken.google.com/demo-x",
+            "aud": "demo-x",
+            "sub": "ann",
+            "iat": NOW,
+            "auth_time": NOW,
+            "exp": NOW + 3600,
+            **changes,
+        }
+        return jwt.encode(claims, None, algorithm="none")
+
+    assert (await emulated.principal(token())).uid == "ann"
+    for changes in ({"aud": "demo-y"}, {"exp": NOW - 60}, {"sub": ""}, {"auth_time": "now"}):
+        with pytest.raises(NotSignedIn):
+            await emulated.principal(token(**changes))
+
+
+async def test_without_configured_accounts_everybody_is_refused():
+    closed = FirebaseIdentity(
+        project=PROJECT, events_audiences=[], events_accounts=[], now=lambda: datetime.now(UTC)
+    )
+    with pytest.raises(NotSignedIn):
+        await closed.check_platform(platform_token())
