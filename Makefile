@@ -18,7 +18,7 @@ check: environment  ## Lint, format, types, import contracts, generated files
 	$(RUN) -m mypy
 	.venv/bin/lint-imports
 	$(RUN) -m tooling.generate --check
-	@if [ -f web/tsconfig.json ]; then set -x; npx --no-install tsc --noEmit -p web; fi
+	npx --no-install tsc --noEmit -p web
 
 bench: environment  ## The ratios, as a table and bench/results.json
 	@exec $(RUN) -m tests.bench
@@ -27,7 +27,7 @@ generate: environment  ## What is made from the registry: functions.yaml, OpenAP
 	@exec $(RUN) -m tooling.generate
 
 clean:  ## Remove what the other targets made
-	rm -rf .venv node_modules .local web/dist bench .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv venv node_modules web/node_modules .local web/dist bench .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 environment:

@@ -21,6 +21,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 BIN = VENV / "bin"
+WEB = ROOT / "web"
 
 PYTHON_AT_LEAST = (3, 11)
 NODE_AT_LEAST = 20
@@ -113,32 +114,36 @@ def python_environment() -> None:
     commands.append([BIN / "uv", "sync", "--frozen", "--python", BIN / "python"])
     state = digest([ROOT / "pyproject.toml", ROOT / "uv.lock"])
     once("Python packages", VENV / ".lectern", state, commands)
-    alias = ROOT / "venv"
-    if not alias.is_symlink() and not alias.exists():
-        alias.symlink_to(".venv")
+    also_known_as(ROOT / "venv", ".venv")
 
 
 def node_modules() -> None:
-    """``node_modules`` with exactly what package-lock.json names."""
-    state = digest([ROOT / "package.json", ROOT / "package-lock.json"])
-    commands = [["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"]]
-    once(
-        "Node packages (a minute or two the first time)", ROOT / "node_modules" / ".lectern", state, commands
-    )
+    """
+    ``web/node_modules`` with exactly what package-lock.json names; also as ``node_modules``, for npx.
+
+    package.json is not in the root, where firebase-tools would take the functions for Node's.
+    """
+    state = digest([WEB / "package.json", WEB / "package-lock.json"])
+    commands = [["npm", "ci", "--prefix", WEB, "--no-audit", "--no-fund", "--loglevel=error"]]
+    stamp = WEB / "node_modules" / ".lectern"
+    once("Node packages (a minute or two the first time)", stamp, state, commands)
+    also_known_as(ROOT / "node_modules", "web/node_modules")
 
 
 def web_pages() -> None:
     """``web/dist``, built from ``web/``."""
-    web = ROOT / "web"
-    stamp = web / "dist" / ".lectern"
-    if not (web / "build.mjs").exists():
-        return
-    skipped = {web / "dist", web / "node_modules"}
-    sources = [path for path in web.rglob("*") if path.is_file() and not skipped.intersection(path.parents)]
-    if stamp.exists() and not (web / "dist" / "index.html").exists():
+    stamp = WEB / "dist" / ".lectern"
+    skipped = {WEB / "dist", WEB / "node_modules"}
+    sources = [path for path in WEB.rglob("*") if path.is_file() and not skipped.intersection(path.parents)]
+    if stamp.exists() and not (WEB / "dist" / "index.html").exists():
         stamp.unlink()
-    state = digest([*sources, ROOT / "package-lock.json"])
-    once("Web pages", stamp, state, [["npm", "run", "--silent", "build"]])
+    once("Web pages", stamp, digest(sources), [["npm", "run", "--prefix", WEB, "--silent", "build"]])
+
+
+def also_known_as(alias: Path, target: str) -> None:
+    """Make *alias* a link to *target* unless something is there."""
+    if not alias.is_symlink() and not alias.exists():
+        alias.symlink_to(target)
 
 
 def main() -> int:
