@@ -33,7 +33,8 @@ import {
   type Wait,
 } from "./transports";
 
-export type { Answer, AssignmentFigures, QuestionFigures } from "./contract";
+export type { ItemFigures, Reliability, Statistics } from "../client/lectern";
+export type { Answer, AssignmentFigures } from "./contract";
 export type { Percentiles, PerformanceStats } from "./monitoring";
 export type { TransportName, Wait } from "./transports";
 export { eventIdOf } from "./identity";
@@ -484,10 +485,10 @@ function firestoreOf(given: LecternOptions["firestore"]): (() => Promise<Firesto
 function transportsOf(options: LecternOptions, firestore: (() => Promise<Firestore>) | null): Transport[] {
   const { auth, functionsOrigin, region = "us-central1", transport = "functions", fallback = true } = options;
   const { projectId } = auth.app.options;
-  const url = functionsOrigin
-    ? `${functionsOrigin}/${projectId}/${region}/submit_answer`
-    : `https://${region}-${projectId}.cloudfunctions.net/submit_answer`;
-  const all: Transport[] = [new FunctionsTransport(url, options.appCheckToken)];
+  const baseUrl = functionsOrigin
+    ? `${functionsOrigin}/${projectId}/${region}`
+    : `https://${region}-${projectId}.cloudfunctions.net`;
+  const all: Transport[] = [new FunctionsTransport(baseUrl, options.appCheckToken)];
   if (firestore !== null) all.push(new FirestoreTransport(auth, firestore));
   const preferred = all.filter((each) => each.name === transport);
   if (preferred.length === 0) throw new Error("the firestore transport needs a firestore");

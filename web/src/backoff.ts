@@ -15,12 +15,3 @@ export function delayAfter(failures: number, retryAfterMs: number | null, random
   if (retryAfterMs !== null) return retryAfterMs + random() * Math.min(step, Math.max(retryAfterMs, FIRST_MS));
   return step / 2 + (random() * step) / 2;
 }
-
-/** The `Retry-After` header in milliseconds: seconds or a date; null where there is none. */
-export function retryAfter(header: string | null, now: number): number | null {
-  if (header === null) return null;
-  const seconds = Number(header);
-  if (header.trim() !== "" && Number.isFinite(seconds)) return Math.max(0, seconds * 1_000);
-  const date = Date.parse(header);
-  return Number.isNaN(date) ? null : Math.max(0, date - now);
-}

@@ -3,12 +3,10 @@
 import type { Auth, User } from "firebase/auth";
 import type { Firestore } from "firebase/firestore";
 
-import { retryAfter } from "./backoff";
-import type { AnswerReceipt } from "./contract";
+import { LecternClient, LecternError, type AnswerAccepted } from "../client/lectern";
 import type { QueuedAnswer } from "./queue";
 
 const DEADLINE_MS = 15_000;
-const PROBLEM = "urn:lectern:problem:";
 
 export type TransportName = "functions" | "firestore";
 
@@ -55,59 +53,55 @@ export interface Transport {
 /** `submit_answer` over HTTP. */
 export class FunctionsTransport implements Transport {
   readonly name = "functions";
-  readonly #url: string;
+  readonly #baseUrl: string;
   readonly #appCheckToken: (() => Promise<string>) | undefined;
 
-  constructor(url: string, appCheckToken?: () => Promise<string>) {
-    this.#url = url;
+  constructor(baseUrl: string, appCheckToken?: () => Promise<string>) {
+    this.#baseUrl = baseUrl;
     this.#appCheckToken = appCheckToken;
   }
 
   async send(answer: QueuedAnswer, eventId: string, user: User): Promise<Taken> {
-    const response = await this.#post(answer, user, false);
-    // A token can expire, or be revoked and renewed, between two answers: one fresh one is tried.
-    const settled = response.status === 401 ? await this.#post(answer, user, true) : response;
-    const body = await json(settled);
-    if (settled.ok) {
-      const reply = body as Partial<AnswerReceipt> | null;
+    try {
+      const accepted = await this.#submit(answer, user, false).catch((error: unknown) => {
+        // A token can expire, or be revoked and renewed, between two answers: one fresh one is tried.
+        if (error instanceof LecternError && error.status === 401) return this.#submit(answer, user, true);
+        throw error;
+      });
       // A captive portal answers 200 as well; only the event's own id is an acknowledgement.
-      if (reply?.eventId !== eventId) throw new Delayed("unavailable");
-      return { eventId, receipt: reply.receipt ?? null, duplicate: reply.duplicate ?? false };
+      if (accepted?.eventId !== eventId) throw new Delayed("unavailable");
+      return { eventId, receipt: accepted.receipt, duplicate: accepted.duplicate };
+    } catch (error) {
+      throw error instanceof LecternError ? meaningOf(error) : delayedBy(error);
     }
-    const wish = retryAfter(settled.headers.get("retry-after"), Date.now());
-    if (settled.status === 401) throw new Delayed("signedOut");
-    if (settled.status === 429) throw new Delayed("throttled", wish);
-    if (settled.status >= 500 || settled.status === 408 || settled.status === 425) {
-      throw new Delayed("unavailable", wish);
-    }
-    const problem = body as { type?: string; detail?: string; title?: string } | null;
-    const code = problem?.type?.startsWith(PROBLEM) ? problem.type.slice(PROBLEM.length) : "";
-    if (code === "" || code === "aborted") throw new Delayed("unavailable", wish);
-    throw new Refused(code, problem?.detail ?? problem?.title ?? "");
   }
 
-  async #post(answer: QueuedAnswer, user: User, fresh: boolean): Promise<Response> {
-    try {
-      const headers: Record<string, string> = {
-        "content-type": "application/json",
-        authorization: `Bearer ${await user.getIdToken(fresh)}`,
-      };
-      if (this.#appCheckToken) headers["x-firebase-appcheck"] = await this.#appCheckToken();
-      return await fetch(this.#url, {
-        method: "POST",
-        headers,
-        body: JSON.stringify({
-          assignmentId: answer.assignmentId,
-          questionId: answer.questionId,
-          answer: answer.answer,
-          submissionId: answer.submissionId,
-        }),
-        signal: AbortSignal.timeout(DEADLINE_MS),
-      });
-    } catch (error) {
-      throw delayedBy(error);
-    }
+  /** The reply, or null where something answered that is not ours. */
+  #submit(answer: QueuedAnswer, user: User, fresh: boolean): Promise<AnswerAccepted | null> {
+    const client = new LecternClient({
+      baseUrl: this.#baseUrl,
+      idToken: () => user.getIdToken(fresh),
+      fetch: async (url, init) => {
+        const headers = new Headers(init?.headers);
+        if (this.#appCheckToken) headers.set("x-firebase-appcheck", await this.#appCheckToken());
+        return await fetch(url, { ...init, headers });
+      },
+    });
+    const { assignmentId, questionId, submissionId } = answer;
+    const request = { assignmentId, questionId, submissionId, answer: answer.answer };
+    return client.submitAnswer(request, AbortSignal.timeout(DEADLINE_MS));
   }
+}
+
+const PASSING = new Set(["ABORTED", "INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED"]);
+
+/** What an error reply means for the answer that met it; a 4xx that does not speak our language, nothing. */
+function meaningOf({ code, message, status, retryAfterSeconds }: LecternError): Delayed | Refused {
+  const wish = retryAfterSeconds === undefined ? null : retryAfterSeconds * 1_000;
+  if (status === 401) return new Delayed("signedOut");
+  if (status === 429) return new Delayed("throttled", wish);
+  if (status >= 500 || PASSING.has(code)) return new Delayed("unavailable", wish);
+  return new Refused(code.toLowerCase().replaceAll("_", "-"), message);
 }
 
 /** `browserAnswers/{eventId}`, written by the Firestore SDK under firestore.rules. */
@@ -174,14 +168,6 @@ export class FirestoreTransport implements Transport {
       if (codeOf(error) === "permission-denied") return false;
       throw delayedBy(error);
     }
-  }
-}
-
-async function json(response: Response): Promise<unknown> {
-  try {
-    return await response.json();
-  } catch {
-    return null;
   }
 }
 

@@ -1,6 +1,5 @@
 /** Loading, empty and failed: the states between the good ones. */
 
-import { Problem } from "./api";
 import { h } from "./dom";
 import { t } from "./i18n";
 
@@ -14,7 +13,7 @@ export function emptyNotice(text: string): HTMLElement {
 
 /** What went wrong, in the page's words first and the server's after; *again* tries once more. */
 export function errorNotice(error: unknown, again: (() => void) | null): HTMLElement {
-  const detail = error instanceof Problem ? error.message || error.code : error instanceof Error ? error.message : "";
+  const detail = error instanceof Error ? error.message : "";
   return h(
     "div",
     { class: "notice error", role: "alert" },

@@ -1,6 +1,7 @@
 /** One form per type of question: what a learner sees, and the answer that it reads. */
 
-import type { Answer, Question } from "../contract";
+import type { Question } from "../../client/lectern";
+import type { Answer } from "../contract";
 import { h, newId } from "./dom";
 import { number, t, type Word } from "./i18n";
 import { directionOf, plainOf, richBlock, richInline } from "./rich";

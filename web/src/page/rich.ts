@@ -6,7 +6,7 @@
  * Hebrew in an English page, and English in a Hebrew one, run their own way.
  */
 
-import type { RichText } from "../contract";
+import type { RichText } from "../../client/lectern";
 import { h } from "./dom";
 
 const INLINE = "b strong i em u s small sub sup code kbd span bdi bdo mark q abbr ruby rt rp br".split(" ");

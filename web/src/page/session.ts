@@ -14,8 +14,10 @@ import {
 } from "firebase/auth";
 import type { Firestore } from "firebase/firestore";
 
+import { LecternClient } from "../../client/lectern";
 import { createLectern, type Lectern, type TransportName } from "../answers";
-import { functionsAt, type Functions } from "./api";
+
+const DEADLINE_MS = 30_000;
 
 /** `/__lectern/config.json`, served beside this page. */
 export interface Config {
@@ -33,7 +35,7 @@ export interface Config {
 export interface Session {
   config: Config;
   auth: Auth;
-  functions: Functions;
+  functions: LecternClient;
   lectern: Lectern;
   firestore(): Promise<Firestore>;
 }
@@ -64,7 +66,11 @@ export async function openSession(): Promise<Session> {
   const transport: TransportName = wishes.get("transport") === "firestore" ? "firestore" : "functions";
   const fallback = wishes.get("fallback") !== "no";
   const lectern = createLectern({ auth, firestore, functionsOrigin, region, transport, fallback });
-  const functions = functionsAt(`${functionsOrigin}/${projectId}/${region}`, auth);
+  const functions = new LecternClient({
+    baseUrl: `${functionsOrigin}/${projectId}/${region}`,
+    idToken: async () => (await auth.currentUser?.getIdToken()) ?? null,
+    fetch: (url, init) => fetch(url, { signal: AbortSignal.timeout(DEADLINE_MS), ...init }),
+  });
   return { config, auth, functions, lectern, firestore };
 }
 

@@ -1,7 +1,8 @@
 /** A student's assignment: questions to answer, each answer's fate, own results, the class. */
 
+import type { AnswerResult, AssignmentForm, MyResults, Question } from "../../client/lectern";
 import type { Submission, SubmissionState } from "../answers";
-import type { Answer, Assignment, AssignmentFigures, MyResults, Question } from "../contract";
+import type { Answer, AssignmentFigures } from "../contract";
 import { fill, h, say } from "./dom";
 import { Bar, FreshnessStamp, shownShare, Tile } from "./figures";
 import { number, percent, t, timeOfDay, type Word } from "./i18n";
@@ -16,7 +17,7 @@ const RESULTS_TRIES = 12;
 /** What was entered and not yet submitted, by question; survives a change of language. */
 const drafts = new Map<string, Answer>();
 
-export function studentView(session: Session, uid: string, assignment: Assignment): View {
+export function studentView(session: Session, uid: string, assignment: AssignmentForm): View {
   const { lectern } = session;
   const { assignmentId } = assignment;
   const cards = new Map<string, Card>();
@@ -107,8 +108,6 @@ interface CardActions {
   discard(submissionId: string): void;
 }
 
-type Graded = MyResults["answers"][number];
-
 class Card {
   readonly element: HTMLElement;
   readonly #form: QuestionForm;
@@ -162,10 +161,10 @@ class Card {
     this.#stop = submission.subscribe((state) => this.#show(state));
   }
 
-  graded(result: Graded): void {
+  graded(result: AnswerResult): void {
     this.#answered = true;
     say(this.#button, t("submitAgain"));
-    if (!this.#touched && this.#shown === null && result.response) this.#form.write(result.response);
+    if (!this.#touched && this.#shown === null && result.response) this.#form.write(result.response as unknown as Answer);
     const [kind, text] = verdict(result.credit);
     fill(
       this.#grade,
@@ -303,7 +302,7 @@ class ResultsPanel {
 
   load(): void {
     this.#lastAt = Date.now();
-    this.#session.functions.myResults(this.#assignmentId).then(
+    this.#session.functions.myResults({ assignmentId: this.#assignmentId }).then(
       (reply) => this.#show(reply),
       () => this.#body.childElementCount === 0 || this.#plan(4 * RESULTS_EVERY_MS),
     );
@@ -353,7 +352,7 @@ class ClassPanel {
   readonly #rows = new Map<string, { bar: Bar; value: HTMLElement }>();
   readonly #note = h("p", { class: "hint" }, t("noFiguresYet"));
 
-  constructor(assignment: Assignment) {
+  constructor(assignment: AssignmentForm) {
     const list = h("ol", { class: "class-rows" });
     for (const question of assignment.questions) {
       if (question.type === "description" || question.type === "essay") continue;

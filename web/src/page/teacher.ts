@@ -1,7 +1,7 @@
 /** A teacher's assignment: what arrives as it arrives, item analysis, the gradebook, the audit. */
 
-import type { Assignment, AssignmentFigures, GradebookPage, Question, QuestionFigures } from "../contract";
-import { Problem } from "./api";
+import { LecternError, type AssignmentForm, type Gradebook, type ImportAssignment, type ItemFigures, type Question } from "../../client/lectern";
+import type { AssignmentFigures } from "../contract";
 import { fill, h, newId, say } from "./dom";
 import { Axis, Bar, countsOf, FreshnessStamp, shownShare, shownSigned, Tile } from "./figures";
 import { counted, number, percent, t } from "./i18n";
@@ -13,7 +13,7 @@ import type { View } from "./view";
 const PAGE_SIZE = 20;
 const ANNOUNCE_EVERY_MS = 10_000;
 
-export function teacherView(session: Session, assignment: Assignment): View {
+export function teacherView(session: Session, assignment: AssignmentForm): View {
   const live = new LivePanel(assignment);
   const stop = session.lectern.onAssignment(
     assignment.assignmentId,
@@ -50,7 +50,7 @@ class LivePanel {
   readonly #rows: QuestionRow[];
   #spokenAt = 0;
 
-  constructor(assignment: Assignment) {
+  constructor(assignment: AssignmentForm) {
     this.#received.element.dataset.testid = "received";
     this.#processed.element.dataset.testid = "processed";
     this.#pending.element.dataset.testid = "pending";
@@ -173,7 +173,7 @@ class QuestionRow {
     );
   }
 
-  show(figures: QuestionFigures | null): void {
+  show(figures: ItemFigures | null): void {
     const { answered = 0, correct = 0, facility = null, discrimination = null, options = {} } = figures ?? {};
     const share = shownShare(facility);
     const power = shownSigned(discrimination);
@@ -227,7 +227,7 @@ function gradebookPanel(session: Session, assignmentId: string): HTMLElement {
     pageNumber = cursor === null ? 1 : pageNumber + 1;
     fill(body, loadingNotice());
     try {
-      show(await session.functions.gradebook(assignmentId, PAGE_SIZE, cursor));
+      show(await session.functions.getGradebook({ assignmentId, pageSize: PAGE_SIZE, ...(cursor === null ? {} : { cursor }) }));
     } catch (error) {
       fill(
         body,
@@ -236,7 +236,7 @@ function gradebookPanel(session: Session, assignmentId: string): HTMLElement {
     }
   };
 
-  const show = (page: GradebookPage): void => {
+  const show = (page: Gradebook): void => {
     if (page.rows.length === 0 && pageNumber === 1) {
       fill(body, emptyNotice(t("noRows")), h("button", { type: "button", onclick: () => void load(null) }, t("refresh")));
       return;
@@ -290,11 +290,11 @@ function auditPanel(session: Session, assignmentId: string): HTMLElement {
     button.disabled = true;
     say(outcome, t("verifying"));
     try {
-      const { identical, digest, events } = await session.functions.verify(assignmentId);
+      const { identical, digest, events } = await session.functions.rebuildAssignment({ assignmentId, mode: "compare" });
       outcome.dataset.identical = String(identical);
       say(outcome, t(identical ? "verified" : "notVerified", { events, digest: digest.slice(0, 16) }));
     } catch (error) {
-      say(outcome, error instanceof Problem ? error.message || t("failedToLoad") : t("failedToLoad"));
+      say(outcome, error instanceof LecternError ? error.message : t("failedToLoad"));
     } finally {
       button.disabled = false;
     }
@@ -308,6 +308,13 @@ const FORMATS = [
   ["csv", "CSV"],
   ["json", "JSON"],
 ] as const;
+
+/** Where in a source something is, and what. */
+interface Place {
+  line?: number;
+  column?: number;
+  message?: string;
+}
 
 /** Paste a question set; *imported* hears the new assignment's id. */
 export function importPanel(session: Session, imported: (assignmentId: string) => void): HTMLElement {
@@ -333,12 +340,12 @@ export function importPanel(session: Session, imported: (assignmentId: string) =
     button.disabled = true;
     fill(outcome, h("p", {}, t("importing")));
     try {
-      const reply = await session.functions.importAssignment(
-        session.config.demoCourseId,
-        title.value.trim(),
-        format.value,
-        source.value,
-      );
+      const reply = await session.functions.importAssignment({
+        courseId: session.config.demoCourseId,
+        title: title.value.trim(),
+        format: format.value as ImportAssignment["format"],
+        source: source.value,
+      });
       title.value = "";
       source.value = "";
       const { skipped } = reply;
@@ -352,20 +359,20 @@ export function importPanel(session: Session, imported: (assignmentId: string) =
       );
       imported(reply.assignmentId);
     } catch (error) {
-      const problem = error instanceof Problem ? error : new Problem("", "");
-      const general = problem.details.length === 0 ? problem.message || problem.code : "";
+      const details = error instanceof LecternError ? error.details : [];
+      const general = error instanceof Error && details.length === 0 ? error.message : "";
       fill(
         outcome,
         h("p", { class: "bad" }, t("importFailed")),
         general !== "" && h("p", {}, h("bdi", {}, general)),
-        problem.details.length > 0 && placed(problem.details),
+        details.length > 0 && placed(details),
       );
     } finally {
       button.disabled = false;
     }
   };
 
-  const placed = (places: { line?: number; column?: number; message?: string }[]): HTMLElement =>
+  const placed = (places: readonly Place[]): HTMLElement =>
     h(
       "ul",
       { class: "places" },

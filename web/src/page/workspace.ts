@@ -2,8 +2,7 @@
 
 import type { User } from "firebase/auth";
 
-import type { Assignment, AssignmentList } from "../contract";
-import { Problem } from "./api";
+import { LecternError, type AssignmentForm, type AssignmentSummary } from "../../client/lectern";
 import { fill, h } from "./dom";
 import { counted, t } from "./i18n";
 import { emptyNotice, errorNotice, loadingNotice } from "./notices";
@@ -22,7 +21,7 @@ export function workspace(session: Session, user: User, isTeacher: boolean): Vie
     if (list.childElementCount === 0) fill(list, loadingNotice());
     try {
       const { assignments } = await remembered(user, "assignments", () =>
-        session.functions.listAssignments(session.config.demoCourseId),
+        session.functions.listAssignments({ courseId: session.config.demoCourseId }),
       );
       showList(assignments);
     } catch (error) {
@@ -33,7 +32,7 @@ export function workspace(session: Session, user: User, isTeacher: boolean): Vie
     }
   };
 
-  const showList = (assignments: AssignmentList["assignments"]): void => {
+  const showList = (assignments: readonly AssignmentSummary[]): void => {
     if (assignments.length === 0) {
       fill(list, emptyNotice(t(isTeacher ? "noAssignmentsTeacher" : "noAssignments")));
       return;
@@ -77,8 +76,8 @@ export function workspace(session: Session, user: User, isTeacher: boolean): Vie
     }
     fill(stage, loadingNotice());
     try {
-      const assignment = await remembered<Assignment>(user, `assignment/${assignmentId}`, () =>
-        session.functions.assignment(assignmentId),
+      const assignment = await remembered<AssignmentForm>(user, `assignment/${assignmentId}`, () =>
+        session.functions.getAssignment({ assignmentId }),
       );
       if (mine !== turn) return;
       shown = isTeacher ? teacherView(session, assignment) : studentView(session, user.uid, assignment);
@@ -130,7 +129,8 @@ async function remembered<T>(user: User, what: string, load: () => Promise<T>): 
     return loaded;
   } catch (error) {
     const before = sessionStorage.getItem(key);
-    if (before === null || !(error instanceof Problem && error.code === "unreachable")) throw error;
+    const answered = error instanceof LecternError && error.status < 500;
+    if (before === null || answered) throw error;
     return JSON.parse(before) as T;
   }
 }
