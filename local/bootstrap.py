@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,9 @@ WEB = ROOT / "web"
 PYTHON_AT_LEAST = (3, 11)
 NODE_AT_LEAST = 20
 JAVA_AT_LEAST = 11
+
+KEYS = ("LECTERN_RECEIPT_KEY", "LECTERN_INGEST_KEY")
+"""What a run signs with; also linked as ``.secret.local``, where firebase-tools' emulators look."""
 
 
 def say(text: str) -> None:
@@ -140,6 +144,17 @@ def web_pages() -> None:
     once("Web pages", stamp, digest(sources), [["npm", "run", "--prefix", WEB, "--silent", "build"]])
 
 
+def make_keys(path: Path) -> None:
+    """Secrets of this checkout, made once, readable by their owner only."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(str(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return
+    with os.fdopen(descriptor, "w") as fresh:
+        fresh.writelines(f"{name}={secrets.token_urlsafe(48)}\n" for name in KEYS)
+
+
 def also_known_as(alias: Path, target: str) -> None:
     """Make *alias* a link to *target* unless something is there."""
     if not alias.is_symlink() and not alias.exists():
@@ -159,6 +174,8 @@ def main() -> int:
             python_environment()
             node_modules()
             web_pages()
+            make_keys(ROOT / ".local" / "keys")
+            also_known_as(ROOT / ".secret.local", ".local/keys")
     except subprocess.CalledProcessError as error:
         say(f"This command failed with status {error.returncode}:\n    {' '.join(error.cmd)}")
         return 1

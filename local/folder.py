@@ -5,15 +5,13 @@ A run alone uses `.local/`. A run beside it uses `.local/{port}/`. `.local/keys`
 """
 
 import fcntl
-import os
-import secrets
 import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
-KEYS = ("LECTERN_RECEIPT_KEY", "LECTERN_INGEST_KEY")
+from local.bootstrap import make_keys
 
 
 class RunFolder:
@@ -44,15 +42,9 @@ class RunFolder:
         return [self.env, self.ready] if self.alone else [self.path]
 
     def keys(self) -> dict[str, str]:
-        """The checkout's secrets, made on first use and readable by their owner only."""
+        """The checkout's secrets, made on first use."""
         path = self._base / "keys"
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            pass
-        else:
-            with os.fdopen(descriptor, "w") as fresh:
-                fresh.writelines(f"{name}={secrets.token_urlsafe(48)}\n" for name in KEYS)
+        make_keys(path)
         return dict(line.split("=", 1) for line in path.read_text().splitlines() if line)
 
     def publish(self, variables: Mapping[str, str]) -> None:

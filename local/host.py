@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -52,7 +52,7 @@ def load_functions(source: Path) -> ModuleType:
 
     Afterwards the registry is complete.
     """
-    loaded = load_function_module(str(source))  # type: ignore[no-untyped-call]
+    loaded = load_function_module(str(source))
     module: ModuleType = loaded[0]
     loaded[1].loader.exec_module(module)
     module.load_all()
@@ -62,10 +62,7 @@ def load_functions(source: Path) -> ModuleType:
 def function_apps(module: ModuleType, source: Path) -> dict[str, ASGIApp]:
     """Each registered function as functions-framework serves it."""
     create = functions_framework.aio.create_asgi_app_from_module
-    return {
-        name: create(name, str(source), None, module, None)  # type: ignore[no-untyped-call]
-        for name in registry.deployments()
-    }
+    return {name: create(name, str(source), None, module, None) for name in registry.deployments()}
 
 
 class FunctionsHost:
