@@ -240,17 +240,21 @@ class FirestoreDocuments:
         return [_version(result.update_time) for result in reply.write_results]
 
     async def create_each(self, creations: Sequence[Create]) -> list[Written]:
-        """See the port."""
-        statuses = await self._each(creations)
-        charge(writes=len(creations))
-        return [Written.EXISTS if code == _ALREADY_EXISTS else Written.DONE for code in statuses]
+        """See the port; one commit, and only where that meets a document that exists, one by one."""
+        if not creations:
+            return []
+        try:
+            await self.commit(creations)
+        except Conflict:
+            statuses = await self._each(creations)
+            charge(writes=len(creations))
+            return [Written.EXISTS if code == _ALREADY_EXISTS else Written.DONE for code in statuses]
+        return [Written.DONE] * len(creations)
 
     async def delete_each(self, paths: Sequence[str]) -> None:
         """See the port."""
         for start in range(0, len(paths), MAX_WRITES):
-            part = paths[start : start + MAX_WRITES]
-            await self._each([Delete(path) for path in part])
-            charge(deletes=len(part))
+            await self.commit([Delete(path) for path in paths[start : start + MAX_WRITES]])
 
     async def _each(self, writes: Sequence[Write]) -> list[int]:
         request = _pb_batch_write(database=self._database, writes=[self._write(each) for each in writes])

@@ -1,8 +1,7 @@
 """The document store in memory: for simulation and unit tests only, held to the same contract."""
 
 import asyncio
-import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from shared.documents.base import (
@@ -148,9 +147,9 @@ class MemoryDocuments:
         version = (self._clock, 0)
         match write:
             case Create(path, fields) | Put(path, fields):
-                self._store(path, copy.deepcopy(dict(fields)), version)
+                self._store(path, _copied(fields), version)
             case Replace(path, fields):
-                self._store(path, {**self._documents[path].fields, **copy.deepcopy(dict(fields))}, version)
+                self._store(path, {**self._documents[path].fields, **_copied(fields)}, version)
             case Delete(path):
                 self._documents.pop(path, None)
 
@@ -163,8 +162,16 @@ class MemoryDocuments:
 
 
 def _view(document: Document, only: Sequence[str] | None) -> Document:
-    fields = {name: value for name, value in document.fields.items() if only is None or name in only}
-    return Document(document.path, copy.deepcopy(fields), document.version)
+    fields = {name: _copied(value) for name, value in document.fields.items() if only is None or name in only}
+    return Document(document.path, fields, document.version)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _copied(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_copied(each) for each in value]
+    return value  # all other values of Firestore's are immutable
 
 
 async def _yield(_operation: str) -> None:

@@ -1,7 +1,7 @@
 """An answer as a fact: its identity, its one canonical text, and how it comes to be."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -47,11 +47,13 @@ class AnswerSubmitted:
     answer: str
     submitted_at: int
     source: str
+    event_id: str = field(init=False, compare=False)
+    """The name of this answer: equal for every resend of the same submission."""
 
-    @property
-    def event_id(self) -> str:
-        """The name of this answer: equal for every resend of the same submission."""
-        return event_id(self.assignment_id, self.student_id, self.question_id, self.submission_id)
+    def __post_init__(self) -> None:
+        """Compute the name once; every merge asks for it several times."""
+        name = event_id(self.assignment_id, self.student_id, self.question_id, self.submission_id)
+        object.__setattr__(self, "event_id", name)
 
 
 def event_id(assignment_id: str, student_id: str, question_id: str, submission_id: str) -> str:

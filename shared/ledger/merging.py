@@ -8,7 +8,7 @@ and fails as a whole when another was first, and registers know the answers that
 import asyncio
 import functools
 import random
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -32,6 +32,7 @@ _MOST_BYTES = 600_000
 _REFUSED_TOGETHER = 50
 _TRIES = 10
 _PAUSE_SECONDS = 0.02
+_MOST_FINISHING = 4
 _KEPT_SHARDS = 512
 _SPLIT_BITS = 2
 _CROWD = 4 * _MOST_TOGETHER
@@ -169,6 +170,7 @@ class Merger:
 
     async def _run(self, assignment_id: str, shard: Shard, lane: _Lane) -> None:
         """Empty one lane, batch by batch; what arrives during a commit is the next batch."""
+        finishing: set[asyncio.Task[None]] = set()
         while lane.offers:
             await self._gather(lane)
             offers = _take(lane)
@@ -176,12 +178,23 @@ class Merger:
             batch = asyncio.create_task(self._merge_batch(assignment_id, shard, lane, offers))
             await asyncio.wait([batch])
             lane.merging = 0
-            failure = Unavailable("the merge was cut off") if batch.cancelled() else batch.exception()
-            for offer in offers:
-                if failure is not None and not offer.done.done():
-                    offer.done.set_exception(failure)
-                    offer.done.exception()  # nobody may be waiting any more
+            folded = None
+            if batch.cancelled() or batch.exception() is not None:
+                _fail(
+                    offers, Unavailable("the merge was cut off") if batch.cancelled() else batch.exception()
+                )
+            else:
+                folded = batch.result()
+            if folded is not None:
+                # What follows a commit need not hold up the next one.
+                finish = asyncio.create_task(self._finish(offers))
+                finishing.add(finish)
+                finish.add_done_callback(finishing.discard)
+                if len(finishing) >= _MOST_FINISHING:
+                    await asyncio.wait(finishing, return_when=asyncio.FIRST_COMPLETED)
         del self._lanes[assignment_id, shard]
+        if finishing:
+            await asyncio.wait(finishing)
 
     async def _gather(self, lane: _Lane) -> None:
         if lane.events >= self._settings.gather_events:
@@ -193,26 +206,39 @@ class Merger:
         except TimeoutError:
             pass
 
-    async def _merge_batch(self, assignment_id: str, shard: Shard, lane: _Lane, offers: list[_Offer]) -> None:
-        events = [event for offer in offers for event in offer.events]
+    async def _merge_batch(
+        self, assignment_id: str, shard: Shard, lane: _Lane, offers: list[_Offer]
+    ) -> Folded | None:
+        """Commit one batch; None: the shard has been split, and its children have the offers now."""
         try:
             async with asyncio.timeout(_DEADLINE_SECONDS):
+                events = [event for offer in offers for event in offer.events]
                 folded = await self._fold_and_commit(assignment_id, shard, events)
                 if folded is None:
                     self._hand_down(assignment_id, shard, offers)
-                    return
+                    return None
                 await self._record_refused(folded.refused)
-                await self._forget([event for offer in offers if offer.forget for event in offer.events])
         except TimeoutError as error:
             message = "the merge took too long"
             raise Unavailable(message) from error
         _count(folded, offers)
-        lane.merging = 0
-        for number, offer in enumerate(offers):
-            offer.done.set_result(number == 0)
         state = self._states.get((assignment_id, shard))
         if state is not None and (state.page_bytes > self._settings.page_bytes or lane.events > _CROWD):
             await self._split(assignment_id, state)
+        return folded
+
+    async def _finish(self, offers: list[_Offer]) -> None:
+        """Remove the pending documents of a committed batch, then let its callers go on."""
+        forgotten = asyncio.create_task(
+            self._forget([event for offer in offers if offer.forget for event in offer.events])
+        )
+        await asyncio.wait([forgotten])
+        if forgotten.cancelled() or forgotten.exception() is not None:
+            _fail(offers, Unavailable("pending answers may be left"))
+            return
+        for number, offer in enumerate(offers):
+            if not offer.done.done():
+                offer.done.set_result(number == 0)
 
     async def _fold_and_commit(
         self, assignment_id: str, shard: Shard, events: list[AnswerSubmitted]
@@ -272,7 +298,7 @@ class Merger:
             self._keep((assignment_id, child.shard), child)
 
     async def _forget(self, events: Sequence[AnswerSubmitted]) -> None:
-        paths = list({pending_path(event) for event in events})
+        paths = list(dict.fromkeys(pending_path(event) for event in events))
         for start in range(0, len(paths), MAX_WRITES):
             await self._documents.delete_each(paths[start : start + MAX_WRITES])
 
@@ -324,8 +350,15 @@ def _settle(offer: _Offer, children: "asyncio.Future[list[bool | BaseException]]
         offer.done.set_result(any(outcomes))
 
 
+def _fail(offers: Iterable[_Offer], failure: BaseException | None) -> None:
+    for offer in offers:
+        if failure is not None and not offer.done.done():
+            offer.done.set_exception(failure)
+            offer.done.exception()  # nobody may be waiting any more
+
+
 def _count(folded: Folded, offers: list[_Offer]) -> None:
     brought_by = {event.event_id: offer.by for offer in offers for event in offer.events}
-    for event in folded.applied:
-        metrics.answers_merged.labels(brought_by[event.event_id]).inc()
+    for by, count in Counter(brought_by[event.event_id] for event in folded.applied).items():
+        metrics.answers_merged.labels(by).inc(count)
     metrics.answers_repeated.inc(folded.duplicates)

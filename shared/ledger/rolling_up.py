@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.documents.base import Documents, Replace, Version
@@ -34,6 +34,7 @@ class _Progress:
     version: Version | None = None
     written: tuple[int, int] = (-1, -1)
     anew: bool = False
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class RollUp:
@@ -83,12 +84,14 @@ class RollUp:
         await asyncio.sleep(max(0.0, progress.began_at + interval - loop.time()))
         progress.began_at = loop.time()
         progress.next = None  # whoever asks from here on needs the one after this
-        await self._write(assignment_id, progress)
+        async with progress.writing:  # a slow write must not meet the next one
+            await self._write(assignment_id, progress)
 
     async def _write(self, assignment_id: str, progress: _Progress) -> None:
         path = f"assignments/{assignment_id}"
         grading = await self._grading_of(assignment_id)
         for _ in range(_TRIES):
+            remembered = progress.version is not None
             if progress.version is None:
                 [document] = await self._documents.get([path], only=["asOf"])
                 if document is None:
@@ -98,8 +101,13 @@ class RollUp:
             totals = self._known_totals(assignment_id) or await self.totals(grading)
             progress.students = totals.sums.students
             figures = (totals.events, self._waiting(assignment_id))
-            if totals.events < progress.written[0] or (figures == progress.written and not progress.anew):
+            if totals.events < progress.written[0]:
                 return  # somebody who read later was here before us
+            if figures == progress.written and not progress.anew:
+                if remembered:
+                    progress.version = None  # it may show something else by now: what another saw waiting
+                    continue
+                return
             fields = {
                 "stats": item_analysis.as_document(item_analysis.statistics(totals.sums, grading.questions)),
                 "asOf": {"events": figures[0], "pending": figures[1], "at": self._now()},
