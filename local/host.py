@@ -61,7 +61,7 @@ def load_functions(source: Path) -> ModuleType:
 
 def function_apps(module: ModuleType, source: Path) -> dict[str, ASGIApp]:
     """Each registered function as functions-framework serves it."""
-    create = functions_framework.aio.create_asgi_app_from_module
+    create: Callable[..., ASGIApp] = functions_framework.aio.create_asgi_app_from_module
     return {name: create(name, str(source), None, module, None) for name in registry.deployments()}
 
 
