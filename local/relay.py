@@ -24,8 +24,8 @@ from local.posting import Poster, is_success
 
 log = logging.getLogger(__name__)
 
-_HELD_AT_MOST = 1000
-_AT_ONCE = 100
+_HELD_AT_MOST = 2000
+_AT_ONCE = 512
 _ACK_DELAY_SECONDS = 0.005
 _ACKS_AT_ONCE = 1000
 _RECONNECT_SECONDS = 0.5
