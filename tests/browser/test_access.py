@@ -19,7 +19,7 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bundle = tmp_path_factory.mktemp("probe") / "probe.js"
     subprocess.run(
         [
-            ROOT / "node_modules/.bin/esbuild",
+            ROOT / "web/node_modules/.bin/esbuild",
             "tests/browser/probe.js",
             "--bundle",
             f"--outfile={bundle}",

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.windows import ROOT, Quiz, Stack, Window
 
 Windows = Callable[..., Window]
-AXE = ROOT / "node_modules/axe-core/axe.min.js"
+AXE = ROOT / "web/node_modules/axe-core/axe.min.js"
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
