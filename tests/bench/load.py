@@ -1,0 +1,102 @@
+"""A small closed-loop HTTP/1.1 client: cheap enough not to be what is measured."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Outcome:
+    """What a load run saw: seconds per answered request, and how many were not answered with 2xx."""
+
+    seconds: list[float] = field(default_factory=list)
+    errors: int = 0
+    duration: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Good answers a second."""
+        return len(self.seconds) / self.duration if self.duration else 0.0
+
+    def percentile(self, share: float) -> float:
+        """Milliseconds within which *share* of the requests were answered."""
+        ordered = sorted(self.seconds)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000 if ordered else float("nan")
+
+
+def request_bytes(path: str, body: bytes, token: str) -> bytes:
+    """A whole POST request."""
+    head = (
+        f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+        f"authorization: Bearer {token}\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+async def run(
+    host: str,
+    port: int,
+    make: Callable[[int], bytes],
+    *,
+    users: int,
+    requests: int | None = None,
+    seconds: float | None = None,
+    think_seconds: float = 0.0,
+) -> Outcome:
+    """
+    Let *users* connections each send a request, wait for its answer, think, and so on.
+
+    *make(n)* gives the n-th request. Ends after *requests* or *seconds*, whichever is set.
+    """
+    outcome = Outcome()
+    counter = iter(range(requests if requests is not None else 10**12))
+    began = time.perf_counter()
+    until = began + seconds if seconds is not None else float("inf")
+
+    async def user(number: int) -> None:
+        if think_seconds:
+            await asyncio.sleep(random.random() * think_seconds)  # noqa: S311
+        reader = writer = None
+        while time.perf_counter() < until:
+            n = next(counter, None)
+            if n is None:
+                break
+            sent = time.perf_counter()
+            try:
+                if writer is None:
+                    reader, writer = await asyncio.open_connection(host, port)
+                writer.write(make(n))
+                status = await _response(reader)
+            except (OSError, asyncio.IncompleteReadError, ValueError):
+                outcome.errors += 1
+                writer = None
+                continue
+            if 200 <= status < 300:
+                outcome.seconds.append(time.perf_counter() - sent)
+            else:
+                outcome.errors += 1
+            if think_seconds:
+                await asyncio.sleep(think_seconds * (0.5 + random.random()))  # noqa: S311
+        if writer is not None:
+            writer.close()
+
+    await asyncio.gather(*(user(number) for number in range(users)))
+    outcome.duration = time.perf_counter() - began
+    return outcome
+
+
+async def _response(reader: asyncio.StreamReader) -> int:
+    head = await reader.readuntil(b"\r\n\r\n")
+    status = int(head[9:12])
+    lower = head.lower()
+    place = lower.find(b"content-length:")
+    if place >= 0:
+        size = int(lower[place + 15 : lower.index(b"\r\n", place)])
+        await reader.readexactly(size)
+    elif b"transfer-encoding: chunked" in lower:
+        while (size := int((await reader.readline()).strip(), 16)) > 0:
+            await reader.readexactly(size + 2)
+        await reader.readline()
+    return status
