@@ -27,6 +27,7 @@ WEB = ROOT / "web"
 PYTHON_AT_LEAST = (3, 11)
 NODE_AT_LEAST = 20
 JAVA_AT_LEAST = 11
+_TELL_EACH_SECONDS = 10
 
 KEYS = ("LECTERN_RECEIPT_KEY", "LECTERN_INGEST_KEY")
 """What a run signs with; also linked as ``.secret.local``, where firebase-tools' emulators look."""
@@ -89,10 +90,24 @@ def once(title: str, stamp: Path, state: str, commands: "list[list[Any]]") -> No
     say(f"{title} …")
     began = time.time()
     for command in commands:
-        subprocess.run([str(part) for part in command], cwd=str(ROOT), check=True, env=environment())
+        run([str(part) for part in command], began)
     stamp.parent.mkdir(parents=True, exist_ok=True)
     stamp.write_text(state)
     say(f"{title}: done in {time.time() - began:.0f} s")
+
+
+def run(command: "list[str]", began: float) -> None:
+    """Run *command*, and now and then say how long it has taken since *began*."""
+    with subprocess.Popen(command, cwd=str(ROOT), env=environment()) as process:
+        while True:
+            try:
+                status = process.wait(_TELL_EACH_SECONDS)
+            except subprocess.TimeoutExpired:
+                say(f"  … {time.time() - began:.0f} s")
+            else:
+                break
+    if status != 0:
+        raise subprocess.CalledProcessError(status, command)
 
 
 def environment() -> "dict[str, str]":

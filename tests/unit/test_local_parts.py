@@ -154,7 +154,7 @@ def test_what_the_machine_lacks_is_named_with_commands(
 
 def test_prepared_step_is_not_done_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     done: list[list[str]] = []
-    monkeypatch.setattr(bootstrap.subprocess, "run", lambda command, **_: done.append(command))
+    monkeypatch.setattr(bootstrap, "run", lambda command, _: done.append(command))
     for state in ("one", "one", "two"):
         bootstrap.once("Step", tmp_path / "stamp", state, [["make", state]])
     assert done == [["make", "one"], ["make", "two"]]
