@@ -50,12 +50,20 @@ class MergeSettings:
 
 
 @dataclass(eq=False, slots=True)
+class _Caller:
+    """Whoever waits for a merge; *gone* once it was cut off, and will see to nothing any more."""
+
+    gone: bool = False
+
+
+@dataclass(eq=False, slots=True)
 class _Offer:
     """Some answers on their way into one shard; the *done* future says whether to lead the roll-up."""
 
     events: list[AnswerSubmitted]
     by: By
     forget: bool
+    caller: _Caller
     done: asyncio.Future[bool] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -133,8 +141,13 @@ class Merger:
             if forget:
                 await self._forget(events)
             return
-        offers = self._distribute(assignment_id, WHOLE, events, by, forget=forget)
-        leads = await asyncio.gather(*(asyncio.shield(offer.done) for offer in offers))
+        caller = _Caller()
+        offers = self._distribute(assignment_id, WHOLE, events, by, caller, forget=forget)
+        try:
+            leads = await asyncio.gather(*(asyncio.shield(offer.done) for offer in offers))
+        except asyncio.CancelledError:
+            caller.gone = True
+            raise
         if any(leads) or not forget:
             await self.figures.roll_up(assignment_id)
 
@@ -143,7 +156,14 @@ class Merger:
         return sum(lane.events + lane.merging for (of, _), lane in self._lanes.items() if of == assignment_id)
 
     def _distribute(
-        self, assignment_id: str, start: Shard, events: Iterable[AnswerSubmitted], by: By, *, forget: bool
+        self,
+        assignment_id: str,
+        start: Shard,
+        events: Iterable[AnswerSubmitted],
+        by: By,
+        caller: _Caller,
+        *,
+        forget: bool,
     ) -> list[_Offer]:
         by_shard: dict[Shard, list[AnswerSubmitted]] = {}
         for event in events:
@@ -154,7 +174,7 @@ class Merger:
             by_shard.setdefault(shard, []).append(event)
         offers = []
         for shard, some in by_shard.items():
-            offer = _Offer(some, by, forget)
+            offer = _Offer(some, by, forget, caller)
             self._enqueue(assignment_id, shard, offer)
             offers.append(offer)
         return offers
@@ -236,9 +256,12 @@ class Merger:
         if forgotten.cancelled() or forgotten.exception() is not None:
             _fail(offers, Unavailable("pending answers may be left"))
             return
-        for number, offer in enumerate(offers):
+        # One caller sees to the roll-up. Should it be cut off, its message comes again: so it must be one
+        # who is still there.
+        leader = next((offer for offer in offers if not offer.caller.gone), None)
+        for offer in offers:
             if not offer.done.done():
-                offer.done.set_result(number == 0)
+                offer.done.set_result(offer is leader)
 
     async def _fold_and_commit(
         self, assignment_id: str, shard: Shard, events: list[AnswerSubmitted]
@@ -282,7 +305,9 @@ class Merger:
 
     def _hand_down(self, assignment_id: str, shard: Shard, offers: list[_Offer]) -> None:
         for offer in offers:
-            children = self._distribute(assignment_id, shard, offer.events, offer.by, forget=offer.forget)
+            children = self._distribute(
+                assignment_id, shard, offer.events, offer.by, offer.caller, forget=offer.forget
+            )
             outcomes = asyncio.gather(*(child.done for child in children), return_exceptions=True)
             outcomes.add_done_callback(functools.partial(_settle, offer))
 
