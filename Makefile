@@ -21,7 +21,7 @@ check: environment  ## Lint, format, types, import contracts, generated files
 	npx --no-install tsc --noEmit -p web
 
 bench: environment  ## The ratios, as a table and bench/results.json
-	@exec $(RUN) -m tests.bench
+	@if [ -f tests/bench/__main__.py ]; then exec $(RUN) -m tests.bench; else echo "There is no tests/bench yet."; fi
 
 generate: environment  ## What is made from the registry: functions.yaml, OpenAPI, client, tables
 	@exec $(RUN) -m tooling.generate

@@ -276,6 +276,17 @@ def test_child_that_dies_early_is_named_with_the_end_of_its_log(tmp_path: Path) 
     assert_nothing_remains(tmp_path / "local", [])
 
 
+def test_interrupt_during_the_start_leaves_nothing_and_shows_no_traceback(tmp_path: Path) -> None:
+    folder = tmp_path / "local"
+    run = LocalRun(folder, LECTERN_SOURCE=str(SAMPLE))
+    while not (folder / "logs" / "firestore.log").exists():
+        assert run.process.poll() is None, run.output
+        time.sleep(0.05)
+    assert run.stop() == 0
+    assert "Traceback" not in run.output
+    assert_nothing_remains(folder, [])
+
+
 def test_taken_port_is_named(stage: Stage, tmp_path: Path) -> None:
     taken = str(ports(stage.env)[0])
     run = LocalRun(tmp_path / "local", LECTERN_PORT=taken)
