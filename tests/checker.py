@@ -103,7 +103,7 @@ class _Shard:
         return int.from_bytes(place, "big") >> (64 - self.bits) == int(self.name.partition("-")[2])
 
 
-async def check(
+async def check(  # noqa: C901  one question after another
     documents: Documents,
     told: Told,
     forms: Sequence[Form],
@@ -136,9 +136,8 @@ async def check(
     for event_id, times in merged.items():
         if times != 1:
             problems.append(f"{event_id[:12]} is in {times} segments: counted {times} times")
-    for event_id in told.acknowledged:
-        if event_id not in merged and event_id not in pending:
-            problems.append(f"{event_id[:12]} was acknowledged and is nowhere: lost")
+    for event_id in told.acknowledged - merged.keys() - pending.keys():
+        problems += [f"{event_id[:12]} was acknowledged and is nowhere: lost"]
     for event_id, text in (pending | texts).items():
         offered = told.offered.get(event_id)
         if offered is None:
@@ -173,7 +172,7 @@ async def _pending(documents: Documents, problems: list[str]) -> dict[str, str]:
     return texts
 
 
-async def _shards(
+async def _shards(  # noqa: C901  one walk, many questions
     documents: Documents, form: Form, archive: Archive | None, problems: list[str]
 ) -> dict[str, _Shard]:
     root = f"ledgers/{form.assignment.assignment_id}/shards"
@@ -330,7 +329,7 @@ def _credit(form: Form, answer: Answer) -> int | None:
     return grade(question, form.keys[answer.question], json.loads(answer.answer))[0]
 
 
-def grade(
+def grade(  # noqa: C901  a case per question type
     question: Question, key: AnswerKey, response: Mapping[str, Any]
 ) -> tuple[int | None, frozenset[str]]:
     """Credit and counted options of *response*, read off the key."""
