@@ -17,6 +17,7 @@ import {
 } from "firebase/firestore";
 
 import { eventIdOf } from "../../web/src/identity";
+import { FirestoreTransport } from "../../web/src/transports";
 
 let auth;
 let firestore;
@@ -33,7 +34,7 @@ async function outcome(work) {
 
 window.probe = {
   open({ projectId, apiKey, authHost, firestoreHost }) {
-    const app = initializeApp({ projectId, apiKey }, "probe");
+    const app = initializeApp({ projectId, apiKey }, projectId);
     auth = initializeAuth(app, { persistence: inMemoryPersistence });
     connectAuthEmulator(auth, `http://${authHost}`, { disableWarnings: true });
     firestore = getFirestore(app);
@@ -48,4 +49,14 @@ window.probe = {
   write: (path, data) => outcome(setDoc(doc(firestore, path), data)),
   remove: (path) => outcome(deleteDoc(doc(firestore, path))),
   eventIdOf,
+  /** Send an answer the browser's own way; what came of it. */
+  async send(answer) {
+    const { assignmentId, uid, questionId, submissionId } = answer;
+    const eventId = await eventIdOf(assignmentId, uid, questionId, submissionId);
+    try {
+      return await new FirestoreTransport(auth, async () => firestore).send(answer, eventId, auth.currentUser);
+    } catch (error) {
+      return { error: error.code ?? error.wait };
+    }
+  },
 };

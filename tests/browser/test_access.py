@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.browser.windows import ROOT, Quiz, Stack, Window
+from tests.emulator.rules_project import RulesProject
 
 DENIED = "permission-denied"
 
@@ -108,3 +109,32 @@ def test_browser_and_server_derive_the_same_event_id(probing: Page) -> None:
     derived = probing.evaluate("([a, s, q, i]) => window.probe.eventIdOf(a, s, q, i)", parts)
 
     assert derived == hashlib.sha256("\n".join(["lectern.answer.v1", *parts]).encode()).hexdigest()
+
+
+def test_resending_the_browsers_own_way_is_known_for_what_it_is(
+    probing: Page, running: Stack, stack: dict[str, str]
+) -> None:
+    """In a project where no function takes the answer away again, so that the second create is denied."""
+    project = RulesProject(stack["FIRESTORE_EMULATOR_HOST"])
+    project.owner_sets("courses/c", title="C", openEnrollment=True)
+    project.owner_sets("assignments/a", courseId="c")
+    probing.evaluate("config => window.probe.open(config)", {**running.config, "projectId": project.project})
+    uid = sign_in(probing, running.students[0])
+    answer = {
+        "uid": uid,
+        "assignmentId": "a",
+        "questionId": "q",
+        "submissionId": "resent-later",
+        "answer": {"value": True},
+    }
+
+    def sent(**changes: str) -> dict[str, object]:
+        return probing.evaluate("answer => window.probe.send(answer)", {**answer, **changes})
+
+    first, second = sent(), sent()
+    assert (first["duplicate"], second["duplicate"]) == (False, True)
+    assert first["eventId"] == second["eventId"]
+    assert project.owner_reads(f"browserAnswers/{first['eventId']}") is not None
+    assert sent(uid="somebody-else") == {"error": "permission-denied"}
+    assert sent(assignmentId="missing") == {"error": "permission-denied"}
+    project.close()

@@ -258,6 +258,7 @@ def test_what_an_author_wrote_is_shown_and_never_run(
     prompt = window.card(quiz, "Hostile").element.locator(".prompt")
 
     expect(prompt.locator("b")).to_have_text("bold")
+    expect(prompt).not_to_contain_text("hacked")
     prompt.locator("b").click()
     assert page.evaluate("window.hacked") is None
     assert (

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from playwright.sync_api import Route, expect
 
 from tests.browser.windows import Quiz, Stack, Window, handled
@@ -232,15 +233,16 @@ def test_what_the_server_refuses_is_not_sent_again_and_says_why(
     quiz.comes_to_count(1)
 
 
+@pytest.mark.parametrize(
+    "body", ["<h1>Welcome to the hotel</h1>", "{}", '{"eventId": "another", "receipt": "r"}']
+)
 def test_a_portal_that_answers_ok_to_everything_acknowledges_nothing(
-    windows: Windows, quiz: Quiz, student: Account
+    windows: Windows, quiz: Quiz, student: Account, body: str
 ) -> None:
     window = windows(complains=True)
     window.sign_in(student, quiz, query="?fallback=no")
 
-    with handled(
-        window.context, SUBMIT, lambda route: route.fulfill(status=200, body="<h1>Welcome to the hotel</h1>")
-    ):
+    with handled(window.context, SUBMIT, lambda route: route.fulfill(status=200, body=body)):
         card = window.card(quiz, "Capital").choose("Canberra").submit().becomes("queued")
         assert quiz.answers_counted() == 0
     card.becomes("acknowledged")
