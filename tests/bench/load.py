@@ -57,7 +57,7 @@ async def run(
 
     async def user(number: int) -> None:
         if think_seconds:
-            await asyncio.sleep(random.random() * think_seconds)  # noqa: S311
+            await asyncio.sleep(random.random() * think_seconds)
         reader = writer = None
         while time.perf_counter() < until:
             n = next(counter, None)
@@ -78,7 +78,7 @@ async def run(
             else:
                 outcome.errors += 1
             if think_seconds:
-                await asyncio.sleep(think_seconds * (0.5 + random.random()))  # noqa: S311
+                await asyncio.sleep(think_seconds * (0.5 + random.random()))
         if writer is not None:
             writer.close()
 

@@ -44,7 +44,9 @@ def documents(emulators: dict[str, str], name: str) -> FirestoreDocuments:
     return FirestoreDocuments(project=name, database="(default)", emulator_host=host)
 
 
-async def assignment(store: FirestoreDocuments, assignment_id: str = "exam", questions: int = QUESTIONS) -> str:
+async def assignment(
+    store: FirestoreDocuments, assignment_id: str = "exam", questions: int = QUESTIONS
+) -> str:
     """Store an assignment of single choice questions in an open course."""
     text = RichText(text="?")
     keyed = tuple(

@@ -1,0 +1,207 @@
+"""How fast answers are merged: alone, against the store's own ceiling, by two workers, under load."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from google.cloud import firestore
+
+from local.processes import die_with_parent
+from shared.documents.base import Create
+from shared.documents.firestore import FirestoreDocuments
+from shared.documents.metering import TOTAL
+from shared.learning.answers import AnswerSubmitted, encode
+from shared.ledger.base import PENDING
+from shared.ledger.history import History
+from shared.ledger.merging import Merger
+from shared.ledger.shards import Shards
+from tests.bench import material, serving
+from tests.bench.report import Report
+
+_TOGETHER = 50
+
+
+async def put_on_record(store: FirestoreDocuments, events: Sequence[AnswerSubmitted]) -> None:
+    """Make *events* pending."""
+    for start in range(0, len(events), 500):
+        part = events[start : start + 500]
+        await store.create_each(
+            [Create(f"{PENDING}/{each.event_id}", {"event": encode(each)}) for each in part]
+        )
+
+
+async def merge_all(worker: Merger, events: Sequence[AnswerSubmitted], *, together: int = _TOGETHER) -> float:
+    """Seconds to merge *events*, offered in messages of *together*, 200 messages at a time."""
+    gate = asyncio.Semaphore(200)
+
+    async def offer(part: Sequence[AnswerSubmitted]) -> None:
+        async with gate:
+            await worker.merge(part, by="message")
+
+    began = time.perf_counter()
+    await asyncio.gather(*(offer(events[at : at + together]) for at in range(0, len(events), together)))
+    return time.perf_counter() - began
+
+
+async def client_ceiling(emulators: dict[str, str], count: int) -> float:
+    """Documents a second that the client library commits in batches of 500."""
+    client = firestore.AsyncClient(project=material.project())
+    collection = client.collection("ceiling")
+    began = time.perf_counter()
+    for start in range(0, count, 500):
+        batch = client.batch()
+        for number in range(start, start + 500):
+            batch.create(collection.document(f"{number:032x}"), {"event": "x" * 300})
+        await batch.commit()
+    return count / (time.perf_counter() - began)
+
+
+async def measure(emulators: dict[str, str], report: Report, *, quick: bool) -> None:
+    """Fill *report*."""
+    count = 10_000 if quick else 30_000
+    await _warm(emulators)
+    rates, ceilings = [], []
+    for _ in range(1 if quick else 3):
+        ceilings.append(await client_ceiling(emulators, 5000))
+        rates.append(await _alone(emulators, count))
+    rate, ceiling = max(rates), max(ceilings)
+    report.row(
+        "merge alone, one worker", f"{rate:,.0f} answers/s", f"client's commits of 500: {ceiling:,.0f} docs/s"
+    )
+    report.measured("merge_answers_per_s_alone", rate)
+    report.measured("merge_vs_commit_ceiling", rate / ceiling)
+    await _many_assignments(emulators, report)
+    await _billed(emulators, report)
+    await _rebuilt(emulators, report, 20_000 if quick else 100_000)
+    await _two_workers(emulators, report, 10_000 if quick else 20_000)
+
+
+async def _warm(emulators: dict[str, str]) -> None:
+    await _alone(emulators, 4000)
+
+
+async def _alone(emulators: dict[str, str], count: int) -> float:
+    store = material.documents(emulators, material.project())
+    await material.assignment(store)
+    events = material.answers(count)
+    await put_on_record(store, events)
+    seconds = await merge_all(material.merger(store), events)
+    await store.close()
+    return count / seconds
+
+
+async def _many_assignments(emulators: dict[str, str], report: Report) -> None:
+    store = material.documents(emulators, material.project())
+    names = [await material.assignment(store, f"exam-{n}") for n in range(200)]
+    events = [event for name in names for event in material.answers(20, name)]
+    await put_on_record(store, events)
+    seconds = await merge_all(material.merger(store), events, together=20)
+    report.row("merge, 200 assignments × 20 answers", f"{len(events) / seconds:,.0f} answers/s", "")
+    report.measured("merge_answers_per_s_many_assignments", len(events) / seconds)
+    await store.close()
+
+
+async def _billed(emulators: dict[str, str], report: Report) -> None:
+    """Operations per answer, from its creation to the assignment document, merged fifty at a time."""
+    for together, name in (
+        (10, "billed_ops_per_answer_10"),
+        (50, "billed_ops_per_answer"),
+        (500, "billed_ops_per_answer_500"),
+    ):
+        store = material.documents(emulators, material.project())
+        await material.assignment(store)
+        worker = material.merger(store, rollup_seconds=0.0, gather_seconds=0.0)
+        events = material.answers(together * 20)
+        before = TOTAL.operations
+        await put_on_record(store, events)
+        for start in range(0, len(events), together):
+            await worker.merge(events[start : start + together], by="message")
+        figure = (TOTAL.operations - before) / len(events)
+        report.row(
+            f"billed operations per answer, {together} a merge", f"{figure:.3f}", "naive read-modify-write: 3"
+        )
+        report.measured(name, figure)
+        await store.close()
+
+
+async def _rebuilt(emulators: dict[str, str], report: Report, count: int) -> None:
+    store = material.documents(emulators, material.project())
+    await material.assignment(store)
+    await merge_all(material.merger(store), material.answers(count))
+    grading = await material.catalog(store).grading("exam")
+    history = History(store, Shards(store), None)
+    best = float("inf")
+    for _ in range(2):
+        began = time.perf_counter()
+        rebuilt = await history.rebuild(grading)
+        best = min(best, time.perf_counter() - began)
+    assert rebuilt.identical
+    assert rebuilt.events == count
+    report.row(f"rebuild {count:,} answers and compare", f"{count / best:,.0f} answers/s", "")
+    report.measured("rebuild_events_per_s", count / best)
+    began = time.perf_counter()
+    await history.as_of(grading, material.now())
+    report.row(f"as of now, {count:,} answers", f"{count / (time.perf_counter() - began):,.0f} answers/s", "")
+    await store.close()
+
+
+async def _two_workers(emulators: dict[str, str], report: Report, count: int) -> None:
+    """Processes, each with half of the assignments, as routing by shard gives them; against one with all."""
+    seconds = {}
+    for workers in (1, 2):
+        project = material.project()
+        store = material.documents(emulators, project)
+        names = [await material.assignment(store, f"exam-{n}") for n in range(40)]
+        for name in names:
+            await put_on_record(store, material.answers(count // 40, name))
+        env = serving.environment(emulators, project)
+        processes = [
+            await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "tests.bench.merging",
+                project,
+                str(count // 40),
+                *names[number::workers],
+                cwd=serving.ROOT,
+                env=env,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                preexec_fn=die_with_parent,
+            )
+            for number in range(workers)
+        ]
+        for process in processes:
+            assert process.stdout is not None
+            await process.stdout.readline()  # ready
+        began = time.perf_counter()
+        await asyncio.gather(*(process.communicate(b"go\n") for process in processes))
+        seconds[workers] = time.perf_counter() - began
+        await store.close()
+    ratio = seconds[1] / seconds[2]
+    report.row(
+        "merge, two worker processes, 40 assignments",
+        f"{count / seconds[2]:,.0f} answers/s",
+        f"one: {count / seconds[1]:,.0f} answers/s",
+    )
+    report.measured("merge_two_workers_ratio", ratio)
+
+
+async def _worker(project: str, each: int, names: Sequence[str]) -> None:
+    """One worker process: says that it is ready, waits for the word, merges its assignments."""
+    import os
+
+    store = material.documents(dict(os.environ), project)
+    worker = material.merger(store)
+    events = [event for name in names for event in material.answers(each, name)]
+    print(json.dumps({"ready": len(events)}), flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    await merge_all(worker, events)
+    await store.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(_worker(sys.argv[1], int(sys.argv[2]), sys.argv[3:]))
