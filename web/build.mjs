@@ -1,10 +1,11 @@
 /**
- * Builds web/dist: the page with hashed bundles, its service worker, and the browser helper.
+ * Builds web/dist: the page with hashed bundles, its service worker, the functions' reference, and the
+ * browser helper.
  *
  * `--watch` rebuilds on change.
  */
 
-import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -74,6 +75,7 @@ const builds = [
     plugins: [writesIndex],
   },
   { ...common, entryPoints: ["src/page/sw.ts"], outfile: "dist/sw.js" },
+  { ...common, entryPoints: { reference: "src/api/main.ts" }, outdir: "dist/api" },
   // For other pages: the helper alone, on the firebase package that they have.
   {
     ...common,
@@ -85,7 +87,17 @@ const builds = [
   },
 ];
 
+/** The functions' reference: its page, its style and the generated document it shows. */
+async function copyReference() {
+  const folder = join(dist, "api");
+  await mkdir(folder, { recursive: true });
+  await copyFile(join(web, "api.html"), join(folder, "index.html"));
+  await copyFile(join(web, "..", "docs", "openapi.json"), join(folder, "openapi.json"));
+  await copyFile(join(web, "node_modules", "swagger-ui-dist", "swagger-ui.css"), join(folder, "reference.css"));
+}
+
 await mkdir(join(dist, "assets"), { recursive: true });
+await copyReference();
 if (process.argv.includes("--watch")) {
   for (const each of builds) await (await esbuild.context(each)).watch();
 } else {

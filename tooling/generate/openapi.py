@@ -74,8 +74,8 @@ def document(functions: Sequence[Deployment]) -> dict[str, Any]:
         },
         "servers": [
             {
-                "url": "http://127.0.0.1:8080/demo-lectern/us-central1",
-                "description": "make run",
+                "url": "/demo-lectern/us-central1",
+                "description": "Where this document is served by `make run`",
             },
             {
                 "url": "https://{region}-{project}.cloudfunctions.net",
