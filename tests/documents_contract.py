@@ -79,6 +79,13 @@ class DocumentsContract:
         [found] = await documents.get(["things/a"])
         assert found.version == same == version
 
+    async def test_a_write_that_changes_only_the_type_moves_the_version(self, documents):
+        [version] = await documents.commit([Create("things/a", {"n": 1})])
+        for value in (1.0, True, [1], [1.0], 0.0, -0.0):
+            [after] = await documents.commit([Replace("things/a", {"n": value}, version)])
+            assert after != version, value
+            version = after
+
     async def test_a_put_writes_whether_there_is_something_or_not(self, documents):
         await documents.commit([Put("things/a", {"n": 1, "m": 1})])
         await documents.commit([Put("things/a", {"n": 2})])

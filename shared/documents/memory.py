@@ -1,6 +1,7 @@
 """The document store in memory: for simulation and unit tests only, held to the same contract."""
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -155,7 +156,7 @@ class MemoryDocuments:
 
     def _store(self, path: str, fields: Fields, version: Version) -> None:
         there = self._documents.get(path)
-        if there is not None and there.fields == fields:
+        if there is not None and _same(there.fields, fields):
             # Firestore does not move the update time of a document that a write leaves as it was.
             return
         self._documents[path] = Document(path, fields, version)
@@ -164,6 +165,25 @@ class MemoryDocuments:
 def _view(document: Document, only: Sequence[str] | None) -> Document:
     fields = {name: _copied(value) for name, value in document.fields.items() if only is None or name in only}
     return Document(document.path, fields, document.version)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether Firestore would see no difference: it tells 1, 1.0 and True apart, and 0.0 from -0.0."""
+    if isinstance(one, Mapping):
+        return (
+            isinstance(other, Mapping)
+            and one.keys() == other.keys()
+            and all(_same(value, other[name]) for name, value in one.items())
+        )
+    if isinstance(one, list | tuple):
+        return (
+            isinstance(other, list | tuple)
+            and len(one) == len(other)
+            and all(_same(*pair) for pair in zip(one, other, strict=True))
+        )
+    if isinstance(one, float):
+        return isinstance(other, float) and one == other and math.copysign(1, one) == math.copysign(1, other)
+    return type(one) is type(other) and bool(one == other)
 
 
 def _copied(value: Any) -> Any:

@@ -14,32 +14,25 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from random import Random
 from typing import Any
 
-from functions.answers import _ring
-from shared.catalog.catalog import Catalog
 from shared.documents.base import Create
 from shared.documents.memory import MemoryDocuments
-from shared.errors import Conflict, DeadlineExceeded, LecternError, NotFound, Rejected, Unavailable
+from shared.errors import Conflict, DeadlineExceeded, LecternError, Rejected, Unavailable
 from shared.learning.answers import AnswerSubmitted, microseconds
-from shared.ledger.accepting import Recorded
-from shared.ledger.browser_answers import from_browser
 from shared.ledger.merging import MergeSettings
 from shared.ledger.shards import BrokenChain
-from shared.settings import Settings
-from shared.topics import doorbell
 from shared.topics.base import Message
 from shared.wiring import Services
 from tests.checker import Form, Told, Wrong, check
 from tests.faults.faulty import FaultyDocuments
+from tests.faults.services import FaultyServices, MemoryArchive, accept, merge_created, merge_message
 from tests.mutants import SOUND, Variant
 from tests.simulation import forms
 from tests.simulation.loop import SimulatedLoop
 
 EPOCH = datetime(2026, 11, 20, 16, 0, tzinfo=UTC)
-_SETTINGS = Settings(receipt_key="a key for receipts, for simulation only", archive_url="")
 _TRIES = 60
 _CLIENT_DEADLINE = 10.0
 _EVENT_DEADLINE = 60.0
@@ -130,35 +123,6 @@ class Gone(Exception):
     """The process ended before it answered, or the caller stopped waiting."""
 
 
-class MemoryArchive:
-    """An archive in a dict, whose every operation may go wrong as those of the store may."""
-
-    def __init__(self, kept: dict[str, bytes], perform: Callable[..., Any] | None = None) -> None:
-        self._kept = kept
-        self._perform = perform or _at_once
-
-    async def put(self, name: str, content: bytes) -> None:
-        async def effect() -> None:
-            if self._kept.setdefault(name, content) != content:
-                message = f"something else is archived as {name}"
-                raise Conflict(message)
-
-        await self._perform("archive", name, effect)
-
-    async def get(self, name: str) -> bytes:
-        async def effect() -> bytes:
-            if name not in self._kept:
-                message = f"nothing is archived as {name}"
-                raise NotFound(message)
-            return self._kept[name]
-
-        return await self._perform("restore", name, effect)
-
-
-async def _at_once(_operation: str, _detail: str, effect: Callable[[], Awaitable[Any]]) -> Any:
-    return await effect()
-
-
 class _Topic:
     """The topic as one process reaches it."""
 
@@ -172,68 +136,6 @@ class _Topic:
         await self._process.perform("publish", message.ordering_key, effect)
 
 
-class SimulatedServices(Services):
-    """What the functions of one process use: Lectern's own parts over the simulated world."""
-
-    def __init__(self, process: "Process", variant: Variant) -> None:
-        super().__init__(_SETTINGS)
-        self._process = process
-        self._variant = variant
-
-    def now(self) -> datetime:
-        return self._process.world.now(self._process.skew)
-
-    @cached_property
-    def documents(self) -> Any:
-        return self._variant.documents(FaultyDocuments(self._process.world.documents, self._process))
-
-    @cached_property
-    def answers_waiting(self) -> Any:
-        return _Topic(self._process)
-
-    @cached_property
-    def archive(self) -> Any:
-        return MemoryArchive(self._process.world.archived, self._process.perform)
-
-    @cached_property
-    def catalog(self) -> Catalog:
-        return Catalog(self.documents, now=self.now, clock=self._process.world.loop.time)
-
-    @cached_property
-    def pending_answers(self) -> Any:
-        return self._variant.pending_answers(self.documents)
-
-    @cached_property
-    def merger(self) -> Any:
-        plan = self._process.world.plan
-        return self._variant.merger(
-            self.documents,
-            grading_of=self.catalog.grading,
-            now=self.now,
-            settings=MergeSettings(
-                gather_seconds=plan.gather_seconds,
-                gather_events=plan.gather_events,
-                page_bytes=plan.page_bytes,
-                rollup_seconds=plan.rollup_seconds,
-            ),
-            jitter=self._process.world.rng.random,
-        )
-
-    @cached_property
-    def tidying(self) -> Any:
-        tidying = super().tidying
-        tidying._archive_after = timedelta(seconds=2)
-        tidying._drop_after = timedelta(seconds=4)
-        return tidying
-
-    @cached_property
-    def sweep(self) -> Any:
-        async def set_aside(document: Any, reason: str) -> None:
-            await self.dead_letters.set_aside(document.path, b"", reason, at=self.now())
-
-        return self._variant.sweep(self.documents, self.merger, now=self.now, set_aside=set_aside)
-
-
 class Process:
     """One process: it can be killed at any operation, and then does nothing any more."""
 
@@ -243,7 +145,23 @@ class Process:
         self.alive = True
         self.died = world.loop.create_future()
         self.skew = world.rng.uniform(-1, 1) * world.plan.skew
-        self.services = SimulatedServices(self, world.variant)
+        self.services = FaultyServices(
+            documents=FaultyDocuments(world.documents, self),
+            topic=_Topic(self),
+            archive=MemoryArchive(world.archived, self.perform),
+            now=lambda: world.now(self.skew),
+            clock=world.loop.time,
+            jitter=world.rng.random,
+            merging=MergeSettings(
+                gather_seconds=world.plan.gather_seconds,
+                gather_events=world.plan.gather_events,
+                page_bytes=world.plan.page_bytes,
+                rollup_seconds=world.plan.rollup_seconds,
+            ),
+            variant=world.variant,
+            archive_after=timedelta(seconds=2),
+            drop_after=timedelta(seconds=4),
+        )
 
     async def request(self, work: Coroutine[Any, Any, Any], deadline: float) -> Any:
         """What *work* comes to; raises Gone if this process dies first or *deadline* (seconds) is over."""
@@ -503,7 +421,7 @@ class World:
 
     async def _submit(self, event: AnswerSubmitted) -> None:
         slot = f"accept-{self.rng.randrange(self.plan.accepters)}"
-        await self.ask(slot, lambda services: _accept(services, event), self._deadline(_CLIENT_DEADLINE))
+        await self.ask(slot, lambda services: accept(services, event), self._deadline(_CLIENT_DEADLINE))
 
     async def _write_as_browser(self, event: AnswerSubmitted) -> None:
         path = f"browserAnswers/{event.event_id}"
@@ -522,9 +440,7 @@ class World:
                 await self.documents.commit([Create(path, fields)])
             except Conflict:
                 return
-            self.background(
-                self._carry(lambda services: _merge_created(services, event.event_id, fields), "")
-            )
+            self.background(self._carry(lambda services: merge_created(services, event.event_id, fields), ""))
 
         await browser.request(browser.perform("browser", path, create), self._deadline(_CLIENT_DEADLINE))
 
@@ -538,9 +454,7 @@ class World:
         while copies < 5 and self.rng.random() < self.plan.duplicates:
             copies += 1
         for _ in range(copies):
-            self.background(
-                self._carry(lambda services: _merge_message(services, message), message.ordering_key)
-            )
+            self.background(self._carry(lambda services: _merge(services, message), message.ordering_key))
 
     async def _carry(self, work: Callable[[Services], Coroutine[Any, Any, Any]], key: str) -> None:
         rng = self.rng
@@ -612,23 +526,12 @@ async def _nothing(_operation: str) -> None:
     pass
 
 
-async def _accept(services: Services, event: AnswerSubmitted) -> Recorded:
-    recorded = await services.pending_answers.record(event)
-    await _ring(recorded, services)
-    return recorded
-
-
-async def _merge_message(services: Services, message: Message) -> None:
+async def _merge(services: Services, message: Message) -> None:
     try:
-        events = doorbell.read(message.data, key=services.receipt_key)
-        await services.merger.merge(events, by="message")
+        await merge_message(services, message)
     except Rejected as error:
         wrong = f"a message was set aside: {error}"
         raise Wrong([wrong]) from error
-
-
-async def _merge_created(services: Services, event_id: str, fields: dict[str, Any]) -> None:
-    await services.merger.merge([from_browser(event_id, fields)], by="trigger")
 
 
 def _parsed(answer: str) -> Any:
