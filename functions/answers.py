@@ -153,11 +153,8 @@ async def ingest_answers(message: Message, services: Services) -> None:
 @endpoint.created("browserAnswers/{eventId}")
 async def on_answer_created(document: CreatedDocument, services: Services) -> None:
     """Merge an answer that a browser wrote to Firestore itself."""
-    try:
-        event = from_browser(document.id, document.fields)
-    except InvalidRequest:
-        await services.documents.delete_each([document.path])
-        raise
+    # One that is no answer is set aside; its document waits for the sweep, which removes it.
+    event = from_browser(document.id, document.fields)
     await services.merger.merge([event], by="trigger")
 
 
