@@ -8,14 +8,14 @@ alone, whatever order the answers came in.
 
 import struct
 from bisect import insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import orjson
 
 from shared.errors import InvalidRequest
 from shared.learning.answers import AnswerSubmitted
-from shared.learning.assignments import Grading
+from shared.learning.assignments import Grading, GradingPolicy
 from shared.learning.attempts import Attempt, effective
 from shared.learning.item_analysis import Sums, chosen
 from shared.learning.questions import FULL_CREDIT, GRADED_LATER
@@ -95,7 +95,27 @@ class Registers:
                 duplicates += 1
         return Folded(ordered(applied), duplicates, refused)
 
+    def replay(self, events: Iterable[AnswerSubmitted]) -> None:
+        """
+        Put *events* of a segment into registers without counting; :meth:`recount` when all are in.
+
+        Raises:
+            InvalidRequest: one of them cannot be graded, which none in a segment should be.
+        """
+        for event in events:
+            self._insert(event)
+
     def _apply(self, event: AnswerSubmitted) -> bool:
+        inserted = self._insert(event)
+        if inserted is None:
+            return False
+        row, question = inserted
+        policy = self.grading.policy
+        self._count(row, question, _counting(row.attempts[question], policy))
+        return True
+
+    def _insert(self, event: AnswerSubmitted) -> tuple[Row, int] | None:
+        """Apply one answer to its register; None if it is in there."""
         grading = self.grading
         if event.assignment_id != grading.assignment_id:
             message = "this answer belongs to another assignment"
@@ -106,7 +126,7 @@ class Registers:
         name = event.event_id[:_NAME_DIGITS]
         if kept is not None:
             if any(attempt[1] == name for attempt in kept):
-                return False
+                return None
             if len(kept) >= MAX_ATTEMPTS_KEPT:
                 message = f"more than {MAX_ATTEMPTS_KEPT} attempts at one question"
                 raise InvalidRequest(message)
@@ -117,14 +137,10 @@ class Registers:
             self.sums.students += 1
         if kept is None:
             row.attempts[question] = [attempt]
-            counts = attempt
         else:
             insort(kept, attempt, key=_rank)
-            found = effective(kept, grading.policy.attempts, grading.policy.max_attempts)
-            counts = found if found is not None else kept[0]
         self.events += 1
-        self._count(row, question, counts)
-        return True
+        return row, question
 
     def _count(self, row: Row, question: int, attempt: Attempt) -> None:
         before = row.effective.get(question)
@@ -212,17 +228,17 @@ class Registers:
             attempt = Attempt(at, name.hex(), None if credit == _UNGRADED else credit, code)
             row.attempts.setdefault(indexes[place], []).append(attempt)
             result.events += 1
-        result._recount()
+        result.recount()
         return result
 
-    def _recount(self) -> None:
+    def recount(self) -> None:
+        """Count the sums anew from the registers."""
         policy = self.grading.policy
         self.sums = Sums.zero(self.grading.questions)
         self.sums.students = len(self.rows)
         for row in self.rows.values():
             for question, attempts in row.attempts.items():
-                found = effective(attempts, policy.attempts, policy.max_attempts)
-                attempt = found if found is not None else attempts[0]
+                attempt = _counting(attempts, policy)
                 row.effective[question] = attempt
                 self._count_one(question, attempt, 1)
             row.counted = all(
@@ -238,12 +254,19 @@ class Registers:
             part = Registers(self.grading)
             part.rows = {student: row for student, row in self.rows.items() if shard.holds(position(student))}
             part.events = sum(len(kept) for row in part.rows.values() for kept in row.attempts.values())
-            part._recount()
+            part.recount()
             yield part
 
     def in_order(self) -> list[str]:
         """The students by where they lie on the line of learners, which no split changes."""
         return sorted(self.rows, key=lambda student: (position(student), student))
+
+
+def _counting(attempts: Sequence[Attempt], policy: GradingPolicy) -> Attempt:
+    if len(attempts) == 1:
+        return attempts[0]
+    found = effective(attempts, policy.attempts, policy.max_attempts)
+    return found if found is not None else attempts[0]
 
 
 def _rank(attempt: Attempt) -> tuple[int, str]:

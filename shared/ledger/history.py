@@ -12,10 +12,10 @@ from shared.learning.assignments import Grading
 from shared.learning.item_analysis import Sums
 from shared.learning.registers import Registers
 from shared.learning.segments import GENESIS, chain, decompress, unpack
-from shared.learning.sharding import Shard, named, position
+from shared.learning.sharding import WHOLE, Shard, named, position
 from shared.ledger.archive import Archive, restore
 from shared.ledger.base import head_path
-from shared.ledger.shards import BrokenChain, HasSplit, Segment, Shards, split_body
+from shared.ledger.shards import BrokenChain, Segment, Shards, split_body
 
 _TRIES = 5
 
@@ -35,6 +35,27 @@ class Rebuilt:
     sums: Sums
 
 
+@dataclass(frozen=True, slots=True)
+class _Replay:
+    """Where the replay of a shard begins: what it was given by its parent, after segment *seq*."""
+
+    shard: Shard
+    registers: Registers
+    digest: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ReplayedShard:
+    """A shard as its history has it, beside its head; *page_is_right* as of the page's own segment."""
+
+    shard: Shard
+    registers: Registers
+    digest: str
+    head: Document
+    page_is_right: bool
+
+
 class History:
     """Replays segments, from Firestore or, where they have moved there, from the archive."""
 
@@ -46,70 +67,75 @@ class History:
 
     async def rebuild(self, grading: Grading, *, replace: bool = False) -> Rebuilt:
         """
-        Fold the history of every shard anew and compare it with what is live.
+        Replay the whole history and compare every shard's page, sums, counts and digest with what is live.
 
-        With *replace*, the rebuilt registers take the place of the live ones.
+        With *replace*, the rebuilt registers take the place of the live ones where these differ.
 
         Raises:
             BrokenChain: a segment is missing or altered.
             PreconditionLost: answers kept being merged meanwhile; try again.
         """
-        digest = hashlib.sha256()
-        identical = True
-        events = 0
-        sums = Sums.zero(grading.questions)
-        for head in await self._shards.heads(grading.assignment_id):
-            same, rebuilt = await self._rebuild_shard(grading, head.shard, replace=replace)
-            identical &= same
-            page = rebuilt.encode()
-            digest.update(hashlib.sha256(page).digest())
-            events += rebuilt.events
-            sums = item_analysis.add([sums, rebuilt.sums])
-        return Rebuilt(identical, digest.hexdigest(), events, sums)
-
-    async def _rebuild_shard(
-        self, grading: Grading, shard: Shard, *, replace: bool
-    ) -> tuple[bool, Registers]:
         for _ in range(_TRIES):
-            [head] = await self._documents.get([head_path(grading.assignment_id, shard)])
-            if head is None or head.fields.get("splitBits"):
-                message = "the shard was split meanwhile"
-                raise PreconditionLost(message)
-            rebuilt = await self._replayed(grading, shard, head.fields["seq"])
-            same = (
-                rebuilt.sums.encode() == head.fields["sums"]
-                and rebuilt.events == head.fields["events"]
-                and await self._same_page(grading, shard, head, rebuilt)
-            )
-            if not replace or same:
-                return same, rebuilt
             try:
-                await self._shards.replace_page(grading, shard, head, rebuilt)
+                return await self._rebuild(grading, replace=replace)
             except PreconditionLost:
-                continue
-            return same, rebuilt
+                continue  # a shard was split, or merged while its replacement was made
         message = "answers keep being merged"
         raise PreconditionLost(message)
 
-    async def _same_page(self, grading: Grading, shard: Shard, head: Document, rebuilt: Registers) -> bool:
-        """Whether what a worker would load from *head* is what was *rebuilt*."""
-        try:
-            live = await self._shards.load(grading, shard)
-        except BrokenChain:
-            return False
-        if isinstance(live, HasSplit) or live.version != head.version:
-            # A merge since then; its own load compares what matters: the page as of its segment.
-            as_of_page = await self._replayed(grading, shard, head.fields["pageSeq"])
-            return as_of_page.encode() == bytes(head.fields["page"])
-        return live.registers.encode() == rebuilt.encode()
-
-    async def _replayed(self, grading: Grading, shard: Shard, last: int) -> Registers:
-        registers = Registers(grading)
-        async for segment in self.segments(grading.assignment_id, shard, last):
-            registers.fold(
-                event for event in unpack(segment.packed) if shard.holds(position(event.student_id))
+    async def _rebuild(self, grading: Grading, *, replace: bool) -> Rebuilt:
+        digest = hashlib.sha256()
+        result = Rebuilt(identical=True, digest="", events=0, sums=Sums.zero(grading.questions))
+        async for shard in self._replayed(grading, _Replay(WHOLE, Registers(grading), GENESIS, 0)):
+            page = shard.registers.encode()
+            digest.update(hashlib.sha256(page).digest())
+            same = shard.page_is_right and (
+                shard.registers.sums.encode() == shard.head.fields["sums"]
+                and shard.registers.events == shard.head.fields["events"]
+                and shard.digest == shard.head.fields["digest"]
             )
-        return registers
+            if replace and not same:
+                await self._shards.replace_page(grading, shard.shard, shard.head, shard.registers)
+            result = Rebuilt(
+                identical=result.identical and same,
+                digest="",
+                events=result.events + shard.registers.events,
+                sums=item_analysis.add([result.sums, shard.registers.sums]),
+            )
+        return Rebuilt(result.identical, digest.hexdigest(), result.events, result.sums)
+
+    async def _replayed(self, grading: Grading, begun: "_Replay") -> AsyncIterator["_ReplayedShard"]:
+        """Every shard that holds answers now, replayed: each segment is read once, whatever was split."""
+        [head] = await self._documents.get([head_path(grading.assignment_id, begun.shard)])
+        if head is None:
+            if begun.shard == WHOLE:
+                return  # nothing was ever merged
+            message = "the shard appeared while it was replayed"
+            raise PreconditionLost(message)
+        fields, registers, digest = head.fields, begun.registers, begun.digest
+        by_bits = fields.get("splitBits")
+        page_is_right = begun.seq == fields["pageSeq"] and registers.encode() == fields["page"]
+        for segment in await self._verified(
+            grading.assignment_id, begun.shard, begun.seq, fields["seq"], digest
+        ):
+            registers.replay(unpack(segment.packed))
+            digest = segment.digest
+            if segment.seq == fields["pageSeq"] and not by_bits:
+                page_is_right = registers.encode() == fields["page"]
+        registers.recount()
+        if not by_bits:
+            yield _ReplayedShard(
+                shard=begun.shard,
+                registers=registers,
+                digest=digest,
+                head=head,
+                page_is_right=page_is_right,
+            )
+            return
+        children = begun.shard.split(by_bits)
+        for child, part in zip(children, registers.parts(children), strict=True):
+            async for shard in self._replayed(grading, _Replay(child, part, digest, fields["seq"])):
+                yield shard
 
     async def as_of(self, grading: Grading, at: datetime) -> Sums:
         """The sums of an assignment as they were after the merges up to *at*."""
@@ -136,22 +162,30 @@ class History:
         """
         digest, seq = GENESIS, 0
         for ancestor, until in await self._line_of(assignment_id, shard, last):
-            for attempt in range(_TRIES):
-                try:
-                    found = [each async for each in self._own_segments(assignment_id, ancestor, seq, until)]
-                    break
-                except _Gap:
-                    # Compaction joins documents behind a reader's back; from the start, it looks whole.
-                    if attempt == _TRIES - 1:
-                        message = f"a segment of shard {ancestor.name} of {assignment_id} is missing"
-                        raise BrokenChain(message) from None
-            for segment in found:
-                digest = chain(digest, segment.packed)
-                if digest != segment.digest:
-                    message = f"segment {segment.seq} of shard {ancestor.name} of {assignment_id} was altered"
-                    raise BrokenChain(message)
+            for segment in await self._verified(assignment_id, ancestor, seq, until, digest):
+                digest = segment.digest
                 yield segment
             seq = until
+
+    async def _verified(
+        self, assignment_id: str, shard: Shard, after: int, last: int, digest: str
+    ) -> list[Segment]:
+        """A shard's own segments behind *after*, up to *last*, which follow from *digest*."""
+        for _ in range(_TRIES):
+            try:
+                found = [each async for each in self._own_segments(assignment_id, shard, after, last)]
+                break
+            except _Gap:
+                continue  # compaction joins documents behind a reader's back; from the start, it looks whole
+        else:
+            message = f"a segment of shard {shard.name} of {assignment_id} is missing"
+            raise BrokenChain(message)
+        for segment in found:
+            digest = chain(digest, segment.packed)
+            if digest != segment.digest:
+                message = f"segment {segment.seq} of shard {shard.name} of {assignment_id} was altered"
+                raise BrokenChain(message)
+        return found
 
     async def _own_segments(
         self, assignment_id: str, shard: Shard, after: int, last: int
