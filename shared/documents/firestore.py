@@ -13,10 +13,9 @@ from functools import cached_property
 from typing import Any
 
 import grpc.aio
-from google.cloud.firestore_v1.types import common, document, firestore, query, write
 from google.protobuf.message import DecodeError
-from google.protobuf.timestamp_pb2 import Timestamp
 
+from shared.documents import messages
 from shared.documents.base import (
     MAX_WRITES,
     Create,
@@ -50,26 +49,26 @@ _MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 _ALREADY_EXISTS = grpc.StatusCode.ALREADY_EXISTS.value[0]
 _SCOPES = ("https://www.googleapis.com/auth/datastore",)
 
-_pb_document = document.Document.pb()
-_pb_value = document.Value.pb()
-_pb_map = document.MapValue.pb()
-_pb_array = document.ArrayValue.pb()
-_pb_write = write.Write.pb()
-_pb_precondition = common.Precondition.pb()
-_pb_mask = common.DocumentMask.pb()
-_pb_commit = firestore.CommitRequest.pb()
-_pb_commit_reply = firestore.CommitResponse.pb()
-_pb_batch_write = firestore.BatchWriteRequest.pb()
-_pb_batch_write_reply = firestore.BatchWriteResponse.pb()
-_pb_batch_get = firestore.BatchGetDocumentsRequest.pb()
-_pb_batch_get_reply = firestore.BatchGetDocumentsResponse.pb()
-_pb_run_query = firestore.RunQueryRequest.pb()
-_pb_run_query_reply = firestore.RunQueryResponse.pb()
-_pb_run_aggregation = firestore.RunAggregationQueryRequest.pb()
-_pb_run_aggregation_reply = firestore.RunAggregationQueryResponse.pb()
-_pb_query = query.StructuredQuery.pb()
-_pb_aggregation = query.StructuredAggregationQuery.pb()
-_pb_cursor = query.Cursor.pb()
+_pb_document = messages.message("Document")
+_pb_value = messages.message("Value")
+_pb_map = messages.message("MapValue")
+_pb_array = messages.message("ArrayValue")
+_pb_write = messages.message("Write")
+_pb_precondition = messages.message("Precondition")
+_pb_mask = messages.message("DocumentMask")
+_pb_commit = messages.message("CommitRequest")
+_pb_commit_reply = messages.message("CommitResponse")
+_pb_batch_write = messages.message("BatchWriteRequest")
+_pb_batch_write_reply = messages.message("BatchWriteResponse")
+_pb_batch_get = messages.message("BatchGetDocumentsRequest")
+_pb_batch_get_reply = messages.message("BatchGetDocumentsResponse")
+_pb_run_query = messages.message("RunQueryRequest")
+_pb_run_query_reply = messages.message("RunQueryResponse")
+_pb_run_aggregation = messages.message("RunAggregationQueryRequest")
+_pb_run_aggregation_reply = messages.message("RunAggregationQueryResponse")
+_pb_query = messages.message("StructuredQuery")
+_pb_aggregation = messages.message("StructuredAggregationQuery")
+_pb_cursor = messages.message("Cursor")
 
 _ERRORS: dict[grpc.StatusCode, type[LecternError]] = {
     grpc.StatusCode.ALREADY_EXISTS: Conflict,
@@ -314,8 +313,10 @@ def to_value(value: object) -> Any:
         case bytes():
             return _pb_value(bytes_value=value)
         case datetime():
-            seconds, micros = divmod(microseconds(value), 1_000_000)
-            return _pb_value(timestamp_value=Timestamp(seconds=seconds, nanos=micros * 1000))
+            at = _pb_value()
+            at.timestamp_value.seconds, micros = divmod(microseconds(value), 1_000_000)
+            at.timestamp_value.nanos = micros * 1000
+            return at
         case Mapping():
             result = _pb_value(map_value=_pb_map())
             fill(result.map_value.fields, value)
@@ -352,7 +353,9 @@ def _version(time: Any) -> Version:
 
 
 def _expecting(version: Version) -> Any:
-    return _pb_precondition(update_time=Timestamp(seconds=version[0], nanos=version[1]))
+    expecting = _pb_precondition()
+    expecting.update_time.seconds, expecting.update_time.nanos = version
+    return expecting
 
 
 @asynccontextmanager

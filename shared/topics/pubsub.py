@@ -4,16 +4,16 @@ from functools import cached_property
 from typing import Any
 
 import grpc.aio
-from google.pubsub_v1.types import pubsub
 
 from shared.errors import Unavailable
+from shared.topics import messages
 from shared.topics.base import Message
 
 _DEADLINE_SECONDS = 5.0
 _SCOPES = ("https://www.googleapis.com/auth/pubsub",)
-_pb_publish = pubsub.PublishRequest.pb()
-_pb_publish_reply = pubsub.PublishResponse.pb()
-_pb_message = pubsub.PubsubMessage.pb()
+_pb_publish = messages.message("PublishRequest")
+_pb_publish_reply = messages.message("PublishResponse")
+_pb_message = messages.message("PubsubMessage")
 
 
 class PubSub:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import main
 from shared.edge.registry import deployments
-from tooling.generate import client, deploy_manifest, openapi, requirements, tables
+from tooling.generate import client, deploy_manifest, messages, openapi, requirements, tables
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -23,6 +23,8 @@ def generated() -> dict[str, str]:
         "docs/openapi.json": openapi.render(functions),
         "docs/functions.md": tables.render(functions),
         "web/client/lectern.ts": client.render(functions),
+        "shared/documents/messages.py": messages.documents(),
+        "shared/topics/messages.py": messages.topics(),
         "requirements.txt": requirements.render(ROOT),
     }
 
