@@ -78,7 +78,9 @@ def _render(package: str, service: str, prefix: str, roots: list[Any]) -> str:
         _collect(root.pb().DESCRIPTOR.file, files)
     packed = FileDescriptorSet()
     for file in files.values():
-        file.CopyToProto(packed.file.add())
+        copied = packed.file.add()
+        file.CopyToProto(copied)
+        copied.dependency.sort()  # the libraries list them in an order that changes from run to run
     compressed = zlib.compress(packed.SerializeToString(deterministic=True), 9)
     lines = textwrap.wrap(base64.b64encode(compressed).decode(), 110)
     return _TEMPLATE.format(package=package, service=service, prefix=prefix, descriptors="\n".join(lines))
