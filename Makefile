@@ -2,8 +2,6 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 TESTS ?= tests
 
-export PYTHONDONTWRITEBYTECODE = 1
-
 .PHONY: run test check bench generate clean environment
 
 run: environment  ## Everything on this machine: emulators, functions, demo course, page

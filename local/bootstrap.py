@@ -9,6 +9,7 @@ import argparse
 import fcntl
 import hashlib
 import importlib.util
+import io
 import os
 import re
 import secrets
@@ -143,7 +144,9 @@ def node_modules() -> None:
     package.json is not in the root, where firebase-tools would take the functions for Node's.
     """
     state = digest([WEB / "package.json", WEB / "package-lock.json"])
-    commands = [["npm", "ci", "--prefix", WEB, "--no-audit", "--no-fund", "--loglevel=error"]]
+    commands = [
+        ["npm", "ci", "--prefix", WEB, "--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"]
+    ]
     stamp = WEB / "node_modules" / ".lectern"
     once("Node packages (a minute or two the first time)", stamp, state, commands)
     also_known_as(ROOT / "node_modules", "web/node_modules")
@@ -179,6 +182,8 @@ def also_known_as(alias: Path, target: str) -> None:
 def main() -> int:
     """Prepare the checkout, one at a time; each part is made only when its lock or its sources changed."""
     argparse.ArgumentParser(description=main.__doc__).parse_args()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     lacks = missing()
     if lacks:
         say("Lectern needs, on this machine:\n\n" + "\n\n".join(lacks) + "\n")

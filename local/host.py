@@ -7,7 +7,6 @@ tells about created documents.
 """
 
 import argparse
-import asyncio
 import ipaddress
 import json
 import logging
@@ -144,13 +143,12 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-async def serve(app: ASGIApp, port: int) -> None:
-    """Listen on *port* until told to stop."""
+def serve(app: ASGIApp, port: int) -> None:
+    """Listen on *port* until told to stop, on the loop and parser that functions-framework would choose."""
     config = uvicorn.Config(
         app,
         host=HOST,
         port=port,
-        loop="asyncio",
         lifespan="on",
         ws="none",
         access_log=False,
@@ -158,7 +156,7 @@ async def serve(app: ASGIApp, port: int) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=3,
     )
-    await uvicorn.Server(config).serve()
+    uvicorn.Server(config).run()
 
 
 def main() -> None:
@@ -178,13 +176,14 @@ def main() -> None:
     module = load_functions(arguments.source)
     config = json.loads(arguments.config)
     connect = [f"http://{config[key]}" for key in ("firestoreHost", "authHost") if key in config]
+    connect += [config[key] for key in ("functionsOrigin",) if key in config]
     host = FunctionsHost(
         Place(project=arguments.project, region=arguments.region, port=arguments.port),
         function_apps(module, arguments.source),
         Pages(arguments.pages, connect=connect),
         config,
     )
-    asyncio.run(serve(host, arguments.port))
+    serve(host, arguments.port)
 
 
 if __name__ == "__main__":

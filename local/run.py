@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import io
 import json
 import os
 import signal
@@ -325,6 +326,8 @@ def main() -> int:
         "--under-make", action="store_true", help="end when the parent process ends or is interrupted"
     )
     arguments = parser.parse_args()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     if arguments.under_make:
         die_with_parent(signal.SIGTERM)
     for name in _NOT_FOR_CHILDREN:
