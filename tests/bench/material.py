@@ -102,7 +102,7 @@ def answers(count: int, assignment_id: str = "exam", *, questions: int = QUESTIO
             f"q{n % questions}",
             f"student-{n // questions:07}-{'x' * 12}",
             f"submission-{n:08}",
-            '{"optionId":"%s"}' % OPTIONS[(n * 7 + n // questions) % 4],
+            f'{{"optionId":"{OPTIONS[(n * 7 + n // questions) % 4]}"}}',
             began + n,
             "function",
         )

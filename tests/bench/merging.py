@@ -13,7 +13,7 @@ from local.processes import die_with_parent
 from shared.documents.base import Create
 from shared.documents.firestore import FirestoreDocuments
 from shared.documents.metering import TOTAL
-from shared.learning.answers import AnswerSubmitted, encode
+from shared.learning.answers import AnswerSubmitted, decode, encode
 from shared.ledger.base import PENDING
 from shared.ledger.history import History
 from shared.ledger.merging import Merger
@@ -77,6 +77,7 @@ async def measure(emulators: dict[str, str], report: Report, *, quick: bool) -> 
     await _billed(emulators, report)
     await _rebuilt(emulators, report, 20_000 if quick else 100_000)
     await _two_workers(emulators, report, 10_000 if quick else 20_000)
+    await _under_load(emulators, report, 10_000 if quick else 40_000)
 
 
 async def _warm(emulators: dict[str, str]) -> None:
@@ -188,6 +189,54 @@ async def _two_workers(emulators: dict[str, str], report: Report, count: int) ->
         f"one: {count / seconds[1]:,.0f} answers/s",
     )
     report.measured("merge_two_workers_ratio", ratio)
+
+
+async def _under_load(emulators: dict[str, str], report: Report, count: int) -> None:
+    """Answers are put on record, fifty to a commit, by a process of its own while this one merges them."""
+    project = material.project()
+    store = material.documents(emulators, project)
+    names = [await material.assignment(store, f"exam-{n}") for n in range(10)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.bench.offering",
+        project,
+        str(count // 10),
+        *names,
+        cwd=serving.ROOT,
+        env=serving.environment(emulators, project),
+        stdout=subprocess.PIPE,
+        preexec_fn=die_with_parent,
+        limit=16 * 1024 * 1024,
+    )
+    worker = material.merger(store)
+    assert process.stdout is not None
+    began = time.perf_counter()
+    merging: set[asyncio.Task[None]] = set()
+    offered = 0
+    while line := await process.stdout.readline():
+        # As a message would: the events themselves, once they are on record.
+        events = [decode(text) for text in json.loads(line)]
+        offered += len(events)
+        task = asyncio.create_task(worker.merge(events, by="message"))
+        merging.add(task)
+        task.add_done_callback(merging.discard)
+        if len(merging) > 400:
+            await asyncio.wait(merging, return_when=asyncio.FIRST_COMPLETED)
+    accepted = time.perf_counter() - began
+    while merging:
+        await asyncio.wait(merging)
+    seconds = time.perf_counter() - began
+    await process.wait()
+    assert offered == count
+    assert await store.count(PENDING) == 0
+    report.row(
+        "merge while answers are put on record",
+        f"{count / seconds:,.0f} answers/s, of {count / accepted:,.0f}/s offered",
+        "firestore-counter: 100/s alone, 3/s of 100 offered (published)",
+    )
+    report.measured("merge_events_per_s_under_load", count / seconds)
+    await store.close()
 
 
 async def _worker(project: str, each: int, names: Sequence[str]) -> None:
