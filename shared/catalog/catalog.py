@@ -248,15 +248,6 @@ class Catalog:
         header = await self._header(assignment_id)
         return int(header.fields.get("shardBits") or 0) if header is not None else 0
 
-    async def course_of(self, assignment_id: str) -> str:
-        """
-        The course that an assignment belongs to, for callers whom the platform itself vouches for.
-
-        Raises:
-            NotFound: there is no such assignment.
-        """
-        return (await self._assignment(assignment_id)).course_id
-
     async def unscoped_assignment(self, assignment_id: str) -> Assignment:
         """
         The assignment, for callers whom the platform itself vouches for: event functions, never a client.
@@ -280,28 +271,28 @@ class Catalog:
         [found] = await self._documents.get([f"{ANSWER_KEYS}/{assignment_id}"])
         if found is None:
             raise NotFound(_NO_ASSIGNMENT)
-        return {key.question_id: key for key in _KEYS.validate_json(found.fields["keys"])}
+        return _keys_of(found)
 
     async def _read_grading(self, assignment_id: str) -> Grading:
-        return Grading.of(await self._assignment(assignment_id), await self.answer_keys(assignment_id))
+        # One round trip: a worker that meets a thousand assignments makes a thousand of these.
+        path = f"{ASSIGNMENTS}/{assignment_id}"
+        header, form, keys = await self._documents.get(
+            [path, f"{path}/forms/{FORM_VERSION}", f"{ANSWER_KEYS}/{assignment_id}"]
+        )
+        if header is None or form is None or keys is None:
+            raise NotFound(_NO_ASSIGNMENT)
+        assignment = _assignment_of(header, _QUESTIONS.validate_python(form.fields["questions"]))
+        return Grading.of(assignment, _keys_of(keys))
 
     async def _assignment(self, assignment_id: str) -> Assignment:
         header = await self._header(assignment_id)
         if header is None:
             raise NotFound(_NO_ASSIGNMENT)
-        fields = header.fields
-        version = fields.get("formVersion", FORM_VERSION)
+        version = header.fields["formVersion"]
         questions = await self._forms.get(
             (assignment_id, version), lambda: self._read_form(assignment_id, version)
         )
-        return Assignment(
-            assignment_id=assignment_id,
-            course_id=fields["courseId"],
-            title=fields["title"],
-            form_version=version,
-            policy=GradingPolicy.model_validate(fields["policy"]),
-            questions=questions,
-        )
+        return _assignment_of(header, questions)
 
     async def _header(self, assignment_id: str) -> Document | None:
         return await self._headers.get(assignment_id, lambda: self._read_header(assignment_id))
@@ -320,6 +311,22 @@ class Catalog:
 
 _NO_COURSE = "there is no such course"
 _NO_ASSIGNMENT = "there is no such assignment"
+
+
+def _assignment_of(header: Document, questions: tuple[Question, ...]) -> Assignment:
+    fields = header.fields
+    return Assignment(
+        assignment_id=header.id,
+        course_id=fields["courseId"],
+        title=fields["title"],
+        form_version=fields["formVersion"],
+        policy=GradingPolicy.model_validate(fields["policy"]),
+        questions=questions,
+    )
+
+
+def _keys_of(document: Document) -> dict[str, AnswerKey]:
+    return {key.question_id: key for key in _KEYS.validate_json(document.fields["keys"])}
 
 
 def _member_path(course_id: str, uid: str) -> str:
