@@ -7,6 +7,7 @@ Every figure has a baseline of the same run or a goal beside it; absolute times 
 
 import argparse
 import asyncio
+import gc
 import os
 import sys
 from pathlib import Path
@@ -30,6 +31,7 @@ PARTS = {
 async def run(names: list[str], *, quick: bool) -> int:
     """Measure the parts of these *names*."""
     report = Report()
+    gc.set_threshold(50_000, 20, 100)  # as shared/wiring.py sets it for every function
     with TemporaryDirectory() as folder:
         async with children(logs=Path(folder)) as started:
             at = choose_ports(Ports())

@@ -1,6 +1,7 @@
 """How fast answers are merged: alone, against the store's own ceiling, by two workers, under load."""
 
 import asyncio
+import gc
 import json
 import subprocess
 import sys
@@ -243,6 +244,7 @@ async def _worker(project: str, each: int, names: Sequence[str]) -> None:
     """One worker process: says that it is ready, waits for the word, merges its assignments."""
     import os
 
+    gc.set_threshold(50_000, 20, 100)  # as shared/wiring.py sets it for every function
     store = material.documents(dict(os.environ), project)
     worker = material.merger(store)
     events = [event for name in names for event in material.answers(each, name)]
