@@ -18,7 +18,7 @@ from tests.running import LocalRun
 
 HERE = Path(__file__).parent
 WITHOUT_NETWORK = ("unit", "faults", "simulation")
-FOLDERS = ("unit", "faults", "simulation", "emulator", "browser", "bench", "soak")
+FOLDERS = ("unit", "faults", "simulation", "security", "emulator", "browser", "bench", "soak")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,0 +1,150 @@
+"""Who may call what: one row per function, and the requests with which that is tried."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+
+from tests.security.school import Caller, School, Slot, has, id_slots, put
+
+NEEDS = {
+    "clean_up": "platform",
+    "create_course": "claim",
+    "enroll_learner": "teacher",
+    "get_assignment": "member",
+    "get_assignment_as_of": "teacher",
+    "get_gradebook": "teacher",
+    "import_assignment": "teacher",
+    "ingest_answers": "platform",
+    "list_assignments": "member",
+    "merge_answers": "platform",
+    "my_results": "member",
+    "on_answer_created": "platform",
+    "rebuild_assignment": "teacher",
+    "submit_answer": "member",
+    "submit_answers": "member",
+    "sweep_pending": "platform",
+    "verify_receipt": "token",
+}
+"""What a caller has to be; a function without a row fails the tests."""
+
+DECISIONS = {
+    "member": {"": 404, "student": 200, "teacher": 200},
+    "teacher": {"": 404, "student": 403, "teacher": 200},
+}
+"""The answer to a caller, by what they need and what they are in the course."""
+
+MISSING = "0" * 32
+
+
+def expected(function: str, caller: Caller, course: str) -> int:
+    """The status of a well-formed call about *course* (200 stands for any success)."""
+    needs = NEEDS[function]
+    if needs == "platform" or not caller.signed_in:
+        return 401
+    if needs == "token":
+        return 200
+    if needs == "claim":
+        return 200 if caller.teaches else 403
+    return DECISIONS[needs][caller.parts.get(course, "")]
+
+
+def _answers(school: School, course: str) -> list[dict[str, Any]]:
+    """An answer of every shape that a request can have."""
+    choice, several = school.question(course, "choice"), school.question(course, "several")
+    pairs, number = school.question(course, "pairs"), school.question(course, "number")
+    answers = [
+        (choice, {"optionId": choice["options"][0]["optionId"]}),
+        (several, {"optionIds": [several["options"][0]["optionId"]]}),
+        (pairs, {"pairs": {pairs["stems"][0]["stemId"]: pairs["choices"][0]["choiceId"]}}),
+        (number, {"number": 4}),
+        (school.question(course, "truth"), {"value": True}),
+        (school.question(course, "word"), {"text": "yes"}),
+        (school.question(course, "essay"), {"text": "all of it"}),
+    ]
+    return [
+        {
+            "assignmentId": school.forms[course]["assignmentId"],
+            "questionId": question["questionId"],
+            "answer": answer,
+            "submissionId": "matrix",
+        }
+        for question, answer in answers
+    ]
+
+
+REQUESTS: dict[str, Callable[[School, str], list[dict[str, Any]]]] = {
+    "create_course": lambda _school, _course: [{"title": "Mine"}],
+    "enroll_learner": lambda school, course: [
+        {"courseId": school.courses[course], "learnerId": "eve", "role": role}
+        for role in ("student", "teacher")
+    ],
+    "get_assignment": lambda school, course: [_which(school, course)],
+    "get_assignment_as_of": lambda school, course: [{**_which(school, course), "at": "2026-01-01T00:00:00Z"}],
+    "get_gradebook": lambda school, course: [{**_which(school, course), "pageSize": 2}],
+    "import_assignment": lambda school, course: [
+        {"courseId": school.courses[course], "title": "T", "format": "gift", "source": "2 + 2 is {#4}"}
+    ],
+    "list_assignments": lambda school, course: [{"courseId": school.courses[course]}],
+    "my_results": lambda school, course: [_which(school, course)],
+    "rebuild_assignment": lambda school, course: [
+        {**_which(school, course), "mode": mode} for mode in ("compare", "replace")
+    ],
+    "submit_answer": _answers,
+    "submit_answers": lambda school, course: [{"answers": [each]} for each in _answers(school, course)],
+    "verify_receipt": lambda school, _course: [{"receipt": school.receipt}],
+}
+"""Well-formed requests about a course, by function."""
+
+
+def _which(school: School, course: str) -> dict[str, Any]:
+    return {"assignmentId": school.forms[course]["assignmentId"]}
+
+
+def status_of(response: httpx.Response) -> int:
+    """The decision in a response; one answer's in that of a batch."""
+    if not response.is_success:
+        return response.status_code
+    outcomes = response.json().get("outcomes", ()) if response.content else ()
+    refusals = {each["error"]["status"] for each in outcomes if each["error"] is not None}
+    return {"NOT_FOUND": 404, "INVALID_ARGUMENT": 400}[refusals.pop()] if refusals else 200
+
+
+def names_a_course(slot: Slot) -> bool:
+    """Whether the id there decides which course it is about."""
+    return slot[-1] in {"assignmentId", "courseId"}
+
+
+def is_free(slot: Slot) -> bool:
+    """Whether any id will do there: a new submission, or somebody who was not there before."""
+    return slot[-1] in {"submissionId", "learnerId"}
+
+
+def elsewhere(school: School, slot: Slot, course: str) -> list[str]:
+    """Ids that exist, but do not belong where *slot* is in a request about *course*."""
+    others = [each for each in school.courses if each != course]
+    match slot[-1]:
+        case "assignmentId":
+            return [school.forms[each]["assignmentId"] for each in others]
+        case "courseId":
+            return [school.courses[each] for each in others]
+        case "questionId":
+            return [school.forms[other]["questions"][0]["questionId"] for other in others]
+        case "submissionId":
+            return ["first-of-ann", "first-of-oda"]
+        case "learnerId":
+            return ["ben"]
+    if "pairs" in slot:
+        return [school.question(course, "choice")["options"][0]["optionId"]]
+    return [school.question(course, "pairs")["stems"][0]["stemId"]]
+
+
+def with_ids(school: School, function: Any, course: str) -> Iterator[tuple[Slot, str, dict[str, Any]]]:
+    """Requests about *course* with one id in one slot replaced: slot, what by, the request."""
+    for slot in id_slots(function.trigger):
+        for request in REQUESTS[function.name](school, course):
+            if not has(request, slot):
+                continue
+            yield slot, "missing", put(request, slot, MISSING)
+            for value in elsewhere(school, slot, course):
+                yield slot, "elsewhere", put(request, slot, value)

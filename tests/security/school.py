@@ -1,0 +1,295 @@
+"""Two schools' worth of strangers over the deployed functions, with tokens of our own RS256 key."""
+
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import jwt
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
+
+import main
+from shared import wiring
+from shared.documents.memory import MemoryDocuments
+from shared.edge.registry import ClientCall, Deployment, deployments
+from shared.identity.firebase import FirebaseIdentity
+from shared.wiring import Services
+from tests.deployed import Deployed, replace, settings_for_tests
+
+PROJECT = "school-prod"
+AUDIENCE = "https://us-central1-school-prod.cloudfunctions.net/merge_answers"
+ACCOUNT = "lectern-events@school-prod.iam.gserviceaccount.com"
+
+QUIZ = """
+::choice:: Which is the capital of France? {=Paris#well done ~Lyon#no ~Nice}
+
+::several:: Which are even? {~%50%two ~%50%four ~%-100%three}
+
+::number:: 2 + 2 is {#4:0.5}
+
+::truth:: The Earth is round. {T}
+
+::word:: The opposite of "no" is {=yes =%50%yep}
+
+::pairs:: Match {=dog -> barks =cat -> meows =cow -> moos}
+
+::essay:: Tell me everything. {}
+"""
+"""One question of each type."""
+
+
+def key_and_certificate() -> tuple[bytes, str]:
+    """A private key and the certificate of its public half, in PEM."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return pem, certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+KEY, CERTIFICATE = key_and_certificate()
+OTHER_KEY, _ = key_and_certificate()
+
+
+class CertificateServer:
+    """What Google's certificate endpoint answers."""
+
+    status = 200
+    headers = {"cache-control": "max-age=3600"}  # noqa: RUF012
+    data = json.dumps({"k1": CERTIFICATE}).encode()
+
+    def __call__(self, *_arguments, **_keywords):
+        return self
+
+
+def signed_identity(project: str = PROJECT) -> FirebaseIdentity:
+    """Identity as it is in production, with our own key where Google's would be."""
+    identity = FirebaseIdentity(
+        project=project,
+        events_audiences=[AUDIENCE],
+        events_accounts=[ACCOUNT],
+        now=lambda: datetime.now(UTC),
+    )
+    identity.__dict__["_request"] = CertificateServer()
+    return identity
+
+
+def id_token(uid: str, *, key: Any = KEY, algorithm: str = "RS256", **changes: Any) -> str:
+    """An ID token as Firebase Auth signs it."""
+    now = int(time.time())
+    claims = {
+        "iss": f"https://securetoken.google.com/{PROJECT}",
+        "aud": PROJECT,
+        "sub": uid,
+        "iat": now - 10,
+        "exp": now + 3600,
+        "auth_time": now - 10,
+        **changes,
+    }
+    return jwt.encode(claims, key, algorithm=algorithm, headers={"kid": "k1"})
+
+
+_TOKENS: dict[str, str] = {}
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Somebody who calls, and what they are in the three courses; *signed_in* says whether it is proven."""
+
+    name: str
+    uid: str = ""
+    claims: dict[str, Any] = field(default_factory=dict)
+    signed_in: bool = True
+    forgery: str = ""
+    parts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def teaches(self) -> bool:
+        """Whether the token says so."""
+        return self.claims.get("role") == "teacher"
+
+    def token(self) -> str:
+        """What this caller sends, if anything."""
+        if self.name not in _TOKENS:
+            _TOKENS[self.name] = self._signed()
+        return _TOKENS[self.name]
+
+    def _signed(self) -> str:
+        now = int(time.time())
+        match self.forgery:
+            case "expired":
+                return id_token(self.uid, **self.claims, iat=now - 7200, auth_time=now - 7200, exp=now - 60)
+            case "other key":
+                return id_token(self.uid, key=OTHER_KEY, **self.claims)
+            case "alg none":
+                return id_token(self.uid, key=None, algorithm="none", **self.claims)
+        return id_token(self.uid, **self.claims) if self.uid else ""
+
+
+TEACHER = {"role": "teacher"}
+OWN = {"own": "teacher", "open": "student"}
+
+CALLERS = {
+    each.name: each
+    for each in (
+        Caller("anonymous", signed_in=False),
+        Caller("expired", "tess", TEACHER, signed_in=False, forgery="expired"),
+        Caller("forged signature", "tess", TEACHER, signed_in=False, forgery="other key"),
+        Caller("alg none", "tess", TEACHER, signed_in=False, forgery="alg none"),
+        Caller("student of another course", "oda", parts={"other": "student", "open": "student"}),
+        Caller("fellow student", "ben", parts={"own": "student", "open": "student"}),
+        Caller("teacher of another course", "otto", TEACHER, parts={"other": "teacher", "open": "teacher"}),
+        Caller("fresh teacher", "fay", TEACHER, parts={"open": "student"}),
+        # Those who may, without whom a table of refusals would prove nothing.
+        Caller("the course's student", "ann", parts={"own": "student", "open": "student"}),
+        Caller("the course's teacher", "tess", TEACHER, parts={"own": "teacher", "open": "student"}),
+    )
+}
+"""A revoked or disabled account is no row: revocation is not looked at before the token expires (SEC-03)."""
+
+
+@dataclass
+class School:
+    """The functions, and three courses in them: ``own``, ``other`` (both closed) and ``open``."""
+
+    app: Deployed
+    courses: dict[str, str] = field(default_factory=dict)
+    forms: dict[str, dict[str, Any]] = field(default_factory=dict)
+    receipt: str = ""
+    cursor: str = ""
+
+    def question(self, course: str, name: str) -> dict[str, Any]:
+        """One question of a course's assignment."""
+        return next(each for each in self.forms[course]["questions"] if each["name"] == name)
+
+    async def call(self, function: str, request: Any, who: Caller) -> httpx.Response:
+        """Call as *who*, plainly."""
+        headers = {"content-type": "application/json"}
+        if token := who.token():
+            headers["authorization"] = f"Bearer {token}"
+        return await self.app.post(function, json.dumps(request).encode(), headers)
+
+
+async def filled(app: Deployed) -> School:
+    """A school with two assignments' worth of answers."""
+    school = School(app)
+    for course, teacher in (("own", "tess"), ("other", "otto"), ("open", "otto")):
+        made = await app.course(teacher, open_enrollment=course == "open")
+        school.courses[course] = made
+        school.forms[course] = await app.imported(QUIZ, course_id=made, teacher=teacher)
+    for course, teacher, learners in (("own", "tess", ("ann", "ben")), ("other", "otto", ("oda",))):
+        for learner in learners:
+            enroll = {"courseId": school.courses[course], "learnerId": learner}
+            await app.ok("enroll_learner", enroll, uid=teacher, role="teacher")
+            answer = {
+                "assignmentId": school.forms[course]["assignmentId"],
+                "questionId": school.question(course, "number")["questionId"],
+                "answer": {"number": 4},
+                "submissionId": f"first-of-{learner}",
+            }
+            school.receipt = (await app.ok("submit_answer", answer, uid=learner))["receipt"]
+    return school
+
+
+@asynccontextmanager
+async def school(**settings: Any) -> AsyncIterator[School]:
+    """The school in memory, behind identity as in production; its answers wait, unmerged."""
+    services = Services(settings_for_tests(project=PROJECT, **settings))
+    replace(services, documents=MemoryDocuments(), identity=signed_identity())
+    with wiring.using(services):
+        yield await filled(shared_apps(Deployed(services, id_token)))
+
+
+_APPS: dict[str, Any] = {}
+
+
+def shared_apps(app: Deployed) -> Deployed:
+    """Let *app* use the functions as they were loaded once: they keep nothing but their services."""
+    app._apps = _APPS
+    return app
+
+
+def client_calls() -> list[Deployment]:
+    """Every function that clients call."""
+    return [each for each in functions() if isinstance(each.trigger, ClientCall)]
+
+
+def functions() -> list[Deployment]:
+    """Every function."""
+    main.load_all()
+    return list(deployments().values())
+
+
+Slot = tuple[str, ...]
+"""Where an id stands in a request: names, ``[]`` for each of a list, ``{}`` for the keys of a map."""
+
+_ID_PATTERNS = ("^[A-Za-z0-9_-]{1,64}$", "^[A-Za-z0-9_.:@+|-]{1,128}$")
+
+
+def id_slots(call: ClientCall) -> list[Slot]:
+    """Every place in a request where an id may stand, found in the model's schema."""
+    schema = call.request.model_json_schema(by_alias=True)
+    return sorted(set(_slots(schema, schema.get("$defs", {}), ())))
+
+
+def _slots(schema: Any, definitions: dict[str, Any], here: Slot) -> Iterator[Slot]:
+    if "$ref" in schema:
+        yield from _slots(definitions[schema["$ref"].rpartition("/")[2]], definitions, here)
+    if schema.get("pattern") in _ID_PATTERNS:
+        yield here
+    for each in (*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())):
+        yield from _slots(each, definitions, here)
+    for name, each in schema.get("properties", {}).items():
+        yield from _slots(each, definitions, (*here, name))
+    if "items" in schema:
+        yield from _slots(schema["items"], definitions, (*here, "[]"))
+    if "propertyNames" in schema:
+        yield from _slots(schema["propertyNames"], definitions, (*here, "{}"))
+    for pattern, each in schema.get("patternProperties", {}).items():
+        if pattern in _ID_PATTERNS:
+            yield (*here, "{}")
+        yield from _slots(each, definitions, (*here, "*"))
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield from _slots(schema["additionalProperties"], definitions, (*here, "*"))
+
+
+def put(request: Any, slot: Slot, value: Any) -> Any:
+    """*request* with *value* at *slot*; where a map's key stands, the key is replaced."""
+    first, *rest = slot
+    match first:
+        case "[]":
+            return [put(request[0], tuple(rest), value) if rest else value, *request[1:]]
+        case "{}":
+            return dict.fromkeys([value], next(iter(request.values())))
+        case "*":
+            return dict.fromkeys(request, value)
+    return {**request, first: put(request[first], tuple(rest), value) if rest else value}
+
+
+def has(request: Any, slot: Slot) -> bool:
+    """Whether *request* has anything at *slot*."""
+    first, *rest = slot
+    if first == "[]":
+        return isinstance(request, list) and bool(request) and (not rest or has(request[0], tuple(rest)))
+    if first in {"{}", "*"}:
+        return isinstance(request, dict) and bool(request)
+    return isinstance(request, dict) and first in request and (not rest or has(request[first], tuple(rest)))

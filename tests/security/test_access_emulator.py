@@ -1,0 +1,77 @@
+"""A slice of the access matrix on real Firestore: the same table, one request per function and caller."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.deployed import deployed
+from tests.security.matrix import REQUESTS, expected, status_of
+from tests.security.school import CALLERS, client_calls, filled
+
+UNSIGNED = {name: caller for name, caller in CALLERS.items() if caller.forgery in {"", "expired"}}
+"""Forged signatures are not told apart from others here: the Auth emulator signs nothing."""
+
+
+class Store:
+    """Everything in one project of the Firestore emulator."""
+
+    def __init__(self, host: str, project: str) -> None:
+        self._http = httpx.Client(
+            base_url=f"http://{host}/v1/", headers={"Authorization": "Bearer owner"}, timeout=30
+        )
+        self._root = f"projects/{project}/databases/(default)/documents"
+
+    def dump(self) -> dict[str, Any]:
+        """Fields and times of change, by path."""
+        return dict(self._below(self._root))
+
+    def close(self) -> None:
+        """End the connection."""
+        self._http.close()
+
+    def _below(self, parent: str) -> Any:
+        listed = self._http.post(f"{parent}:listCollectionIds", json={"pageSize": 300}).json()
+        for collection in listed.get("collectionIds", ()):
+            page = self._http.get(f"{parent}/{collection}", params={"pageSize": 300, "showMissing": True})
+            for document in page.json().get("documents", ()):
+                if "fields" in document or "updateTime" in document:
+                    yield document["name"], (document.get("fields"), document["updateTime"])
+                yield from self._below(document["name"])
+
+
+@pytest.fixture
+async def lessons(id_token):
+    async with deployed(id_token) as app:
+        yield await filled(app)
+
+
+async def test_each_caller_gets_what_the_table_says(lessons, id_token, emulators, project_id):
+    store = Store(emulators.firestore, project_id)
+    try:
+        asked = await _ask_everything(lessons, id_token, store)
+    finally:
+        store.close()
+    assert asked == 2 * len(UNSIGNED) * len(client_calls())
+
+
+async def _ask_everything(lessons, id_token, store):
+    asked = 0
+    for function in client_calls():
+        for caller in UNSIGNED.values():
+            for course in ("own", "other"):
+                decided = expected(function.name, caller, course)
+                request = REQUESTS[function.name](lessons, course)[0]
+                headers = {"content-type": "application/json"}
+                if caller.uid:
+                    over = {"exp": 1, "iat": 0, "auth_time": 0} if caller.forgery else {}
+                    headers["authorization"] = f"Bearer {id_token(caller.uid, **caller.claims, **over)}"
+                before = store.dump() if decided != 200 else None
+                response = await lessons.app.post(function.name, json.dumps(request).encode(), headers)
+                assert status_of(response) == decided, (function.name, caller.name, course, response.text)
+                if before is not None:
+                    assert before
+                    assert store.dump() == before, (function.name, caller.name, course)
+                asked += 1
+    return asked
