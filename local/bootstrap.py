@@ -145,7 +145,17 @@ def node_modules() -> None:
     """
     state = digest([WEB / "package.json", WEB / "package-lock.json"])
     commands = [
-        ["npm", "ci", "--prefix", WEB, "--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"]
+        [
+            "npm",
+            "ci",
+            "--ignore-scripts",
+            "--prefix",
+            WEB,
+            "--prefer-offline",
+            "--no-audit",
+            "--no-fund",
+            "--loglevel=error",
+        ]
     ]
     stamp = WEB / "node_modules" / ".lectern"
     once("Node packages (a minute or two the first time)", stamp, state, commands)
