@@ -99,7 +99,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(text: str) -> int:
-    digits = text.lstrip("-")
+    digits = text.removeprefix("-")
     if not digits.isascii() or not digits.isdigit() or len(digits) > len(str(MAX_SAFE_INTEGER)):
         message = "the body has an integer beyond 2**53"
         raise InvalidRequest(message)

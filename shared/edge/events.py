@@ -41,14 +41,22 @@ def read_message(request: Request, body: bytes) -> Message:
         attempt = envelope.get("deliveryAttempt", 0)
         return Message(
             data=base64.b64decode(message.get("data", ""), validate=True),
-            ordering_key=str(message.get("orderingKey", "")),
-            attributes={str(name): str(value) for name, value in (message.get("attributes") or {}).items()},
-            message_id=str(message.get("messageId", "")),
+            ordering_key=_text(message.get("orderingKey", "")),
+            attributes={name: _text(value) for name, value in (message.get("attributes") or {}).items()},
+            message_id=_text(message.get("messageId", "")),
             attempt=attempt if isinstance(attempt, int) else 0,
         )
     except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
         text = "not a Pub/Sub message"
         raise InvalidRequest(text) from error
+
+
+def _text(value: object) -> str:
+    # Not str(value): the text of what is nested deeply cannot be made.
+    if not isinstance(value, str):
+        message = "expected a text"
+        raise TypeError(message)
+    return value
 
 
 def read_created(body: bytes) -> CreatedDocument:
@@ -95,6 +103,9 @@ def _first_submessage(data: bytes) -> bytes:
         if byte < 0x80:  # noqa: PLR2004  the last byte of a varint has its high bit clear
             break
         shift += 7
+        if shift >= _MOST_VARINT_BITS:
+            message = "the event's length is no number"
+            raise ValueError(message)
     if place + size > len(data):
         message = "the event is cut off"
         raise ValueError(message)
@@ -102,3 +113,4 @@ def _first_submessage(data: bytes) -> bytes:
 
 
 _FIELD_1_BYTES = 0x0A
+_MOST_VARINT_BITS = 35
