@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 from pydantic.alias_generators import to_camel
 
 
@@ -21,11 +21,26 @@ class Fact(BaseModel):
     )
 
 
-DocumentId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-"""One segment of a document path: ASCII letters, digits, ``_`` and ``-``, 1 to 64 of them."""
+def _not_reserved(value: str) -> str:
+    if value in {".", ".."} or (value.startswith("__") and value.endswith("__")):
+        message = "this id is reserved"
+        raise ValueError(message)
+    return value
 
-LearnerId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:@+|-]{1,128}$")]
-"""A Firebase Auth uid, 1 to 128 characters; part of a document path only inside a hash."""
+
+DocumentId = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$"), AfterValidator(_not_reserved)
+]
+"""
+One segment of a document path: ASCII letters, digits, ``_`` and ``-``, 1 to 64 of them.
+
+Not ``__…__``, which Firestore keeps for itself.
+"""
+
+LearnerId = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_.:@+|-]{1,128}$"), AfterValidator(_not_reserved)
+]
+"""A Firebase Auth uid, 1 to 128 characters, that may be one segment of a document path."""
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256, as 64 lower-case hexadecimal digits."""
