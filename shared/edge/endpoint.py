@@ -8,6 +8,7 @@ request to response that functions-framework serves under the function's own nam
 import asyncio
 import functools
 import inspect
+import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -54,6 +55,7 @@ KIB = 1024
 _CORS_MAX_AGE_SECONDS = 3600
 _METHOD_NOT_ALLOWED = 405
 _UNSUPPORTED_MEDIA_TYPE = 415
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,6 +397,12 @@ def _json(value: object, status: int, *, media_type: str = "application/json") -
     return Response(orjson.dumps(value), status_code=status, media_type=media_type)
 
 
+def _trace(request: Request) -> str:
+    """The caller's trace, if it is one: a header is anybody's text, and logs take no text from anybody."""
+    value = request.headers.get("traceparent", "")
+    return value if _TRACEPARENT.fullmatch(value) else ""
+
+
 def _note(exchange: _Exchange, status: int, seconds: float, spent: Bill) -> None:
     name = exchange.deployment.name
     metrics.requests.labels(name, str(status)).inc()
@@ -406,7 +414,7 @@ def _note(exchange: _Exchange, status: int, seconds: float, spent: Bill) -> None
             "status": status,
             "duration_ms": round(seconds * 1000, 1),
             "request_id": exchange.request_id,
-            "trace": exchange.request.headers.get("traceparent", ""),
+            "trace": _trace(exchange.request),
             "reads": spent.reads,
             "writes": spent.writes,
             "deletes": spent.deletes,

@@ -3,7 +3,10 @@
 import json
 import logging
 import sys
+import traceback
 from datetime import UTC, datetime
+
+from shared.errors import LecternError, Rejected
 
 ALLOWED = (
     "function",
@@ -43,9 +46,30 @@ class JsonLines(logging.Formatter):
         for name in ALLOWED:
             if name in record.__dict__:
                 entry[name] = record.__dict__[name]
-        if record.exc_info:
-            entry["stack_trace"] = self.formatException(record.exc_info)
+        if record.exc_info and record.exc_info[1] is not None:
+            entry["stack_trace"] = _where(record.exc_info[1])
         return json.dumps(entry, ensure_ascii=False, default=str)
+
+
+def _where(error: BaseException) -> str:
+    """
+    What kind of error was raised, from which, and where: not what it says.
+
+    Libraries quote what they choke on (pydantic the input, gRPC the document), and that may be anybody's.
+    Our own outages are told, as they name nothing but parts of the system.
+    """
+    lines = []
+    seen: BaseException | None = error
+    while seen is not None:
+        kind = f"{type(seen).__module__}.{type(seen).__qualname__}"
+        told = isinstance(seen, LecternError) and not isinstance(seen, Rejected)
+        lines.append(f"{kind}: {seen}" if told else kind)
+        lines.extend(
+            f"  {frame.filename}:{frame.lineno} in {frame.name}"
+            for frame in traceback.extract_tb(seen.__traceback__)
+        )
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+    return "\n".join(lines)
 
 
 def configure() -> None:
