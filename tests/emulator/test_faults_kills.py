@@ -1,14 +1,16 @@
 """kill -9, SIGSTOP and SIGTERM on real processes at work on real Firestore."""
 
 import asyncio
+import contextlib
 import os
 import statistics
+import uuid
 
 import pytest
 
 from shared.documents.firestore import FirestoreDocuments
 from tests.checker import Wrong, check
-from tests.faults.fleet import Fleet
+from tests.faults.fleet import Failed, Fleet, Gone
 from tests.simulation import forms
 from tests.simulation.world import EPOCH
 
@@ -44,6 +46,13 @@ async def killed(fleet, documents, kills, victims):
                 await asyncio.sleep(0.03 + fleet.rng.random() * 0.25)
                 fleet.kill(fleet.rng.choice(victims))
 
+        async def sweeper():
+            while True:
+                await asyncio.sleep(0.5)
+                with contextlib.suppress(Gone, Failed):
+                    await fleet.ask(fleet.rng.choice(fleet.mergers), do="sweep")
+
+        fleet.background(sweeper())
         killing = asyncio.create_task(killer())
         await fleet.load(16, lambda made: made < kills * ANSWERS_PER_KILL or not killing.done())
         await killing
@@ -103,6 +112,20 @@ async def test_processes_told_to_end_end_in_time_and_lose_nothing(fleet, documen
 
 
 @pytest.mark.parametrize("name", ["marker-in-a-second-commit", "no-register", "deleted-before-the-segment"])
-async def test_the_naive_variant_is_caught(fleet, documents, name):
+async def test_the_naive_variant_is_caught(tmp_path, emulators, name):
+    async def search():
+        for seed in range(8):
+            project = f"demo-{uuid.uuid4().hex[:12]}"
+            documents = FirestoreDocuments(
+                project=project, database="(default)", emulator_host=emulators.firestore
+            )
+            attacked = Fleet(
+                tmp_path, project=project, firestore=emulators.firestore, seed=seed, size=3, variant=name
+            )
+            try:
+                await killed(attacked, documents, 20, range(3))
+            finally:
+                await documents.close()
+
     with pytest.raises(Wrong):
-        await killed(fleet(17, size=3, variant=name), documents, 20, range(3))
+        await search()

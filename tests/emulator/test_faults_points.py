@@ -55,9 +55,10 @@ async def test_no_fault_at_any_operation_can_be_told_afterwards(fresh, step, fau
 @pytest.mark.parametrize("name", VISIBLE)
 async def test_the_naive_variant_is_caught(fresh, name):
     async def search():
-        for fault in (Fault.KILLED_AFTER, Fault.REPLY_LOST):
-            for number in range(await count_operations(fresh(), "merge")):
-                await play(fresh(), "merge", Process(fault, number), MUTANTS[name])
+        for step in ("merge", "sweep"):
+            for fault in (Fault.KILLED_AFTER, Fault.REPLY_LOST):
+                for number in range(await count_operations(fresh(), step)):
+                    await play(fresh(), step, Process(fault, number), MUTANTS[name])
 
     with pytest.raises(Wrong):
         await search()

@@ -74,6 +74,7 @@ class Fleet:
         self._slots = [_Slot() for _ in range(size)]
         self._ids = itertools.count()
         self._background: set[asyncio.Task[Any]] = set()
+        self._carried: set[asyncio.Task[Any]] = set()
         self.accepters = range(size)
         self.mergers = range(size)
 
@@ -85,7 +86,7 @@ class Fleet:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
-        for task in self._background:
+        for task in self._background | self._carried:
             task.cancel()
         for slot in self._slots:
             if slot.process is not None and slot.process.is_alive():
@@ -222,7 +223,7 @@ class Fleet:
             return
 
     def background(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Have *work* done beside the rest."""
+        """Have *work* done beside the rest, until the fleet settles."""
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
@@ -231,7 +232,9 @@ class Fleet:
         if self.rng.random() < 0.05:
             return  # lost: the sweep's to find
         for _ in range(self.rng.choice([1, 1, 1, 2, 5])):
-            self.background(self._carry(data))
+            task = asyncio.create_task(self._carry(data))
+            self._carried.add(task)
+            task.add_done_callback(self._carried.discard)
 
     async def _carry(self, data: str) -> None:
         await asyncio.sleep(self.rng.random() * self.rng.choice([0.0, 0.05, 0.3]))
@@ -266,12 +269,14 @@ class Fleet:
         Raises:
             Wrong: that has no end.
         """
+        for task in self._background:
+            task.cancel()
         try:
             async with asyncio.timeout(90):
-                while self._background:
-                    await asyncio.wait(self._background)
+                while self._carried:
+                    await asyncio.wait(self._carried)
         except TimeoutError:
-            never = f"{len(self._background)} messages are still refused after 90 s of quiet"
+            never = f"{len(self._carried)} messages are still refused after 90 s of quiet"
             raise Wrong([never]) from None
         await asyncio.sleep(0.3)
         for _ in range(10):

@@ -5,8 +5,6 @@ With ``--count``, so many from there on; with ``--variant``, a mutant in the pro
 ``--log``, everything that happened.
 """
 
-# ruff: noqa: T201  it talks to a person at a terminal
-
 import argparse
 import sys
 import time
