@@ -107,6 +107,6 @@ def test_an_altered_ledger_is_noticed(ledger):
         del store._documents[next(path for path in store.dump() if "/segments/" in path)]
         await check(store, ledger.told, [golden.form()], archive=MemoryArchive(ledger.archived))
 
-    with pytest.raises(Wrong, match="segment|nowhere"):
+    with pytest.raises(Wrong, match=r"segment|nowhere"):
         SimulatedLoop().run(altered())
     assert asyncio._get_running_loop() is None

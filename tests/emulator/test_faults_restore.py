@@ -1,0 +1,136 @@
+"""The restore drill: export, destroy, restore into a new database process, and rebuild to the same bytes."""
+
+import os
+import random
+import time
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from local.emulators import _FIRESTORE_MAIN, answers
+from local.jars import Machine
+from local.ports import HOST, Ports
+from local.processes import children
+from shared.documents.base import Create
+from shared.documents.firestore import FirestoreDocuments
+from shared.learning.answers import AnswerSubmitted, encode, microseconds
+from shared.learning.assignments import GradingPolicy
+from shared.ledger.base import PENDING
+from shared.ledger.merging import MergeSettings
+from shared.topics.memory import MemoryTopic
+from tests.checker import Told, check
+from tests.faults.services import FaultyServices, MemoryArchive
+from tests.simulation import forms
+from tests.simulation.world import EPOCH
+
+EVENTS = int(os.environ.get("LECTERN_RESTORE_EVENTS", "5000"))
+PROJECT = "demo-restore"
+SECONDS = 60 * max(1, EVENTS // 5000)
+
+
+@pytest.fixture
+async def emulator(tmp_path):
+    """Start Firestore emulators of this test's own, one after another."""
+    ports = Ports()
+    async with children(logs=tmp_path / "logs") as started:
+
+        async def start(seed=None):
+            port = ports.choose()
+            command = [
+                "java",
+                "-XX:+UseSerialGC",
+                "-Duser.language=en",
+                "-Xmx1g",
+                "-cp",
+                Machine().jars()["firestore"],
+            ]
+            command += [_FIRESTORE_MAIN, "--host", HOST, "--port", str(port)]
+            if seed is not None:
+                command += ["--seed_from_export", str(seed)]
+            child = await started.start(f"firestore-{port}", command)
+            async with httpx.AsyncClient(trust_env=False) as client:
+                await started.ready(child, answers(client, f"http://{HOST}:{port}/"))
+            documents = FirestoreDocuments(
+                project=PROJECT, database="(default)", emulator_host=f"{HOST}:{port}"
+            )
+            return child, f"{HOST}:{port}", documents
+
+        yield start
+    ports.release()
+
+
+def services(documents):
+    return FaultyServices(
+        documents=documents,
+        topic=MemoryTopic(),
+        archive=MemoryArchive({}),
+        now=lambda: datetime.now(UTC),
+        clock=time.monotonic,
+        jitter=lambda: 0.5,
+        merging=MergeSettings(gather_seconds=0, page_bytes=64_000, rollup_seconds=0),
+        young=timedelta(0),
+    )
+
+
+async def test_what_was_exported_is_restored_and_rebuilt_to_the_same_bytes(emulator, tmp_path):
+    rng = random.Random(5000)
+    told, form = Told(), forms.make("assignment", 7, GradingPolicy())
+    first, address, documents = await emulator()
+    await documents.commit(forms.documents_of(form, EPOCH))
+    events = []
+    for number in range(EVENTS):
+        question = rng.choice(form.questions).question_id
+        event = AnswerSubmitted(
+            assignment_id="assignment",
+            question_id=question,
+            student_id=f"student-{rng.randrange(EVENTS // 20)}",
+            submission_id=f"submission-{number}",
+            answer=forms.some_answer(rng, question),
+            submitted_at=microseconds(EPOCH) + rng.randrange(10**9),
+            source="function",
+        )
+        events.append(event)
+        told.acknowledge(event)
+    for start in range(0, EVENTS, 400):
+        await documents.create_each(
+            [
+                Create(f"{PENDING}/{event.event_id}", {"event": encode(event)})
+                for event in events[start : start + 400]
+            ]
+        )
+    # All but a handful are merged; the rest is pending when the backup is made.
+    for start in range(0, EVENTS - 20, 1000):
+        await services(documents).merger.merge(events[start : min(start + 1000, EVENTS - 20)], by="message")
+    grading = await services(documents).catalog.grading("assignment")
+    before = await services(documents).history.rebuild(grading)
+    [shown] = await documents.get(["assignments/assignment"])
+    await documents.close()
+
+    began = time.monotonic()
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
+        reply = await client.post(
+            f"http://{address}/emulator/v1/projects/{PROJECT}:export",
+            json={
+                "database": f"projects/{PROJECT}/databases/(default)",
+                "export_directory": str(tmp_path),
+                "export_name": "backup",
+            },
+        )
+        assert reply.status_code == 200, reply.text
+    first.process.kill()
+    await first.process.wait()
+    [seed] = (tmp_path / "backup").glob("*.overall_export_metadata")
+    _second, _, restored = await emulator(seed)
+    after = await services(restored).history.rebuild(grading)
+    took = time.monotonic() - began
+
+    assert after == before
+    assert after.identical
+    assert after.events == EVENTS - 20
+    [again] = await restored.get(["assignments/assignment"])
+    assert again.fields == shown.fields
+    await services(restored).sweep.run()
+    assert (await check(restored, told, [form])).merged == EVENTS
+    await restored.close()
+    assert took < SECONDS, f"export, restore and rebuilding took {took:.1f} s"
