@@ -55,6 +55,12 @@ pending_answers = Gauge(
 discrepancies = Counter(
     "lectern_discrepancies", "Recounts that differ from what is projected; must stay 0.", registry=REGISTRY
 )
+billed_operations = Counter(
+    "lectern_billed_operations",
+    "Firestore's billed operations, and the round trips (rpcs), by function.",
+    ["function", "kind"],
+    registry=REGISTRY,
+)
 firestore_operations = Gauge(
     "lectern_firestore_operations",
     "Billed Firestore operations of this process.",

@@ -1,19 +1,31 @@
-"""Counts what Firestore will bill: reads, writes and deletes, and the round trips they took."""
+"""
+Counts what Firestore will bill: reads, writes and deletes, and the round trips they took.
 
-from collections.abc import Iterator
+A charge goes to the process, to the function at work and to the request at hand. Work that a request
+starts and leaves to a task is still the request's, also once it has been answered: its function is
+charged, though its log line has been written. A round trip that several requests share is charged
+to the process and the function once, and divided among the requests (``current``, ``divided``).
+"""
+
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from shared import metrics
+
+KINDS = ("reads", "writes", "deletes", "rpcs")
 
 
 @dataclass(slots=True)
 class Bill:
-    """Billed operations and RPCs."""
+    """Billed operations and RPCs, and the function that they are billed to."""
 
     reads: int = 0
     writes: int = 0
     deletes: int = 0
     rpcs: int = 0
+    function: str = field(default="", compare=False)
 
     @property
     def operations(self) -> int:
@@ -24,25 +36,57 @@ class Bill:
 TOTAL = Bill()
 """Since this process started."""
 
-_current: ContextVar[Bill | None] = ContextVar("bill", default=None)
+_current: ContextVar[tuple[Bill, ...]] = ContextVar("bill", default=())
 
 
 def charge(*, reads: int = 0, writes: int = 0, deletes: int = 0) -> None:
-    """Note one RPC and what it is billed, for the process and for the request at hand."""
-    request = _current.get()
-    for bill in (TOTAL,) if request is None else (TOTAL, request):
-        bill.reads += reads
-        bill.writes += writes
-        bill.deletes += deletes
-        bill.rpcs += 1
+    """Note one RPC and what it is billed, for the process and for whoever is at work."""
+    bills = _current.get()
+    for kind, count in zip(KINDS, (reads, writes, deletes, 1), strict=True):
+        if not count:
+            continue
+        setattr(TOTAL, kind, getattr(TOTAL, kind) + count)
+        for payer, share in zip(bills, _shares(count, len(bills)), strict=True):
+            if share:
+                setattr(payer, kind, getattr(payer, kind) + share)
+                metrics.billed_operations.labels(payer.function, kind).inc(share)
+
+
+def current() -> tuple[Bill, ...]:
+    """Whom a charge here and now is divided among: the request at hand, if any."""
+    return _current.get()
 
 
 @contextmanager
-def bill() -> Iterator[Bill]:
-    """Collect what is charged within this block and the tasks that it starts."""
-    mine = Bill()
-    token = _current.set(mine)
+def bill(function: str = "") -> Iterator[Bill]:
+    """Collect for *function* what is charged within this block and the tasks that it starts."""
+    mine = Bill(function=function)
+    token = _current.set((mine,))
     try:
         yield mine
     finally:
         _current.reset(token)
+
+
+@contextmanager
+def divided(among: Sequence[Bill]) -> Iterator[None]:
+    """
+    Divide what is charged within this block, in whole operations; the first get what is left over.
+
+    Fifty creations in one commit, of fifty requests, are a write each, and one RPC of the first's:
+    however it is divided, the bills add up to the charge.
+    """
+    token = _current.set(tuple(among))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def _shares(count: int, payers: int) -> list[int]:
+    if payers == 1:
+        return [count]
+    if payers == 0:
+        return []
+    each, left = divmod(count, payers)
+    return [each + (number < left) for number in range(payers)]

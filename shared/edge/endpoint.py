@@ -118,8 +118,10 @@ def client_call(
                 value = bodies.decode_callable(value["data"])
             command = bodies.read(request_model, value)
             reply = await function(command, Call(principal, provided, provided.now(), exchange.request_id))
-            dumped = reply.model_dump(mode="json", by_alias=True)
-            return _json({"result": dumped} if exchange.callable_envelope else dumped, status)
+            text = reply.model_dump_json(by_alias=True)
+            if exchange.callable_envelope:
+                text = f'{{"result":{text}}}'
+            return Response(text, status_code=status, media_type="application/json")
 
         return _deploy(function, trigger, role, serve, deadline_seconds, max_body_bytes, capacity)
 
@@ -242,7 +244,7 @@ async def _answer(
     began = time.perf_counter()
     settings = services().settings
     exchange = _Exchange(request, deployment, settings, request_id=uuid.uuid4().hex)
-    with bill() as spent:
+    with bill(deployment.name) as spent:
         if request.method == "OPTIONS" and isinstance(deployment.trigger, ClientCall):
             response = _preflight()
         elif request.method != "POST":
