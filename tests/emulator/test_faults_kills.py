@@ -36,7 +36,7 @@ def fleet(tmp_path, project_id, emulators):
     return make
 
 
-async def killed(fleet, documents, kills, victims):
+async def killed(fleet, documents, kills, victims, patience=90.0):
     """Attack *fleet* with so many *kills*, let it settle, and check."""
     await documents.commit(forms.documents_of(fleet.form, EPOCH))
     async with fleet:
@@ -56,7 +56,7 @@ async def killed(fleet, documents, kills, victims):
         killing = asyncio.create_task(killer())
         await fleet.load(16, lambda made: made < kills * ANSWERS_PER_KILL or not killing.done())
         await killing
-        await fleet.settle()
+        await fleet.settle(patience)
         return await check(documents, fleet.told, [fleet.form])
 
 
@@ -123,7 +123,7 @@ async def test_the_naive_variant_is_caught(tmp_path, emulators, name):
                 tmp_path, project=project, firestore=emulators.firestore, seed=seed, size=3, variant=name
             )
             try:
-                await killed(attacked, documents, 20, range(3))
+                await killed(attacked, documents, 20, range(3), patience=5.0)
             finally:
                 await documents.close()
 

@@ -163,14 +163,9 @@ class Journey:
         await asyncio.gather(*map(submit, events))
 
     async def _accept(self, process: Process) -> None:
-        await self._submit(
-            process,
-            [
-                self._answer("ann", "one", 0),
-                self._answer("ann", "one", 1),
-                self._answer("bob", "truth", 0),
-            ],
-        )
+        first, second = self._answer("ann", "one", 0), self._answer("ann", "one", 1)
+        await self._submit(process, [first])
+        await self._submit(process, [second, self._answer("bob", "truth", 0)])
 
     async def _merge(self, process: Process) -> None:
         messages, self._topic.messages = self._topic.messages, []

@@ -262,7 +262,7 @@ class Fleet:
         await asyncio.gather(*(client() for _ in range(clients)))
         return made
 
-    async def settle(self) -> None:
+    async def settle(self, patience: float = 90.0) -> None:
         """
         Let all messages arrive, and sweep.
 
@@ -272,11 +272,11 @@ class Fleet:
         for task in self._background:
             task.cancel()
         try:
-            async with asyncio.timeout(90):
+            async with asyncio.timeout(patience):
                 while self._carried:
                     await asyncio.wait(self._carried)
         except TimeoutError:
-            never = f"{len(self._carried)} messages are still refused after 90 s of quiet"
+            never = f"{len(self._carried)} messages are still refused after {patience:.0f} s of quiet"
             raise Wrong([never]) from None
         await asyncio.sleep(0.3)
         for _ in range(10):
