@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import statistics
 import uuid
 
@@ -10,11 +9,14 @@ import pytest
 
 from shared.documents.firestore import FirestoreDocuments
 from tests.checker import Wrong, check
+from tests.faults import figures
 from tests.faults.fleet import Failed, Fleet, Gone
 from tests.simulation import forms
 from tests.simulation.world import EPOCH
 
-KILLS = int(os.environ.get("LECTERN_KILLS", "50"))
+KILLS = figures.number("LECTERN_KILLS", 50)
+TERMINATIONS = figures.number("LECTERN_TERMINATIONS", 10)
+FIRST_SEED = figures.number("LECTERN_FIRST_SEED", 0)
 PARTS = 2
 ANSWERS_PER_KILL = 6
 
@@ -60,24 +62,26 @@ async def killed(fleet, documents, kills, victims, patience=90.0):
         return await check(documents, fleet.told, [fleet.form])
 
 
-@pytest.mark.parametrize("seed", range(PARTS))
+@pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + PARTS))
 async def test_killed_processes_lose_nothing_and_count_nothing_twice(fleet, documents, seed):
     attacked = fleet(seed, size=3)
     found = await killed(attacked, documents, KILLS // PARTS, range(3))
     assert attacked.kills == KILLS // PARTS
+    figures.note(kills=attacked.kills, answers=found.merged, deliveries=attacked.deliveries)
     assert found.acknowledged == found.merged >= KILLS // PARTS * ANSWERS_PER_KILL
 
 
 async def test_a_killed_merger_holds_up_nobody_elses_submission(fleet, documents):
-    attacked = fleet(7, size=4)
+    attacked = fleet(FIRST_SEED + 1007, size=4)
     attacked.accepters, attacked.mergers = range(2), range(2, 4)
     await killed(attacked, documents, 15, range(2, 4))
     slow = statistics.quantiles(attacked.latencies, n=100)[98]
+    figures.note(submissions=len(attacked.latencies), worst_p99_ms=slow * 1000)
     assert slow < 2.0, f"p99 of submissions beside killed workers: {slow:.3f} s"
 
 
 async def test_stopped_and_resumed_processes_come_too_late_and_change_nothing(fleet, documents):
-    attacked = fleet(11, size=3)
+    attacked = fleet(FIRST_SEED + 1011, size=3)
     await documents.commit(forms.documents_of(attacked.form, EPOCH))
     async with attacked:
 
@@ -93,13 +97,13 @@ async def test_stopped_and_resumed_processes_come_too_late_and_change_nothing(fl
 
 
 async def test_processes_told_to_end_end_in_time_and_lose_nothing(fleet, documents):
-    attacked = fleet(13, size=3)
+    attacked = fleet(FIRST_SEED + 1013, size=3)
     await documents.commit(forms.documents_of(attacked.form, EPOCH))
     took = []
     async with attacked:
 
         async def rolling_restart():
-            for number in range(10):
+            for number in range(TERMINATIONS):
                 await asyncio.sleep(0.2)
                 took.append(await attacked.terminate(number % 3))
 
@@ -108,6 +112,7 @@ async def test_processes_told_to_end_end_in_time_and_lose_nothing(fleet, documen
         await restarting
         await attacked.settle()
         await check(documents, attacked.told, [attacked.form])
+    figures.note(terminations=len(took), worst_exit_s=max(took))
     assert max(took) < 10
 
 

@@ -1,7 +1,6 @@
 """Real Pub/Sub messages, five times each, out of order, with poison among them."""
 
 import asyncio
-import os
 import random
 import time
 
@@ -15,10 +14,11 @@ from shared.topics.base import ANSWERS_WAITING, Message
 from shared.topics.pubsub import PubSub, PubSubTopic
 from tests.checker import Form, Told, check
 from tests.deployed import deployed, replace
+from tests.faults import figures
 from tests.simulation import forms
 from tests.simulation.world import EPOCH
 
-MESSAGES = int(os.environ.get("LECTERN_MESSAGES", "200"))
+MESSAGES = figures.number("LECTERN_MESSAGES", 200)
 _pb_topic = pubsub.Topic.pb()
 _pb_subscription = pubsub.Subscription.pb()
 _pb_pull = pubsub.PullRequest.pb()
@@ -146,6 +146,7 @@ async def test_messages_repeated_reordered_and_poisoned_end_exact(app, project_i
     assert await app.services.pending_answers.count() == 0, "the messages alone must do it"
     found = await check(app.services.documents, told, [Form(form.assignment, form.keys)])
     assert found.merged == MESSAGES
+    figures.note(messages=len(messages), deliveries=len(repeated), poison=len(set(poison)), letters=letters)
 
     # A dead letter may be handed in again: it is set aside again, as the same one.
     await deliver(app, [Message(data or b" ") for data in poison])

@@ -6,6 +6,7 @@ import pytest
 
 from shared.documents.firestore import FirestoreDocuments
 from tests.checker import Wrong
+from tests.faults import figures
 from tests.faults.crashes import Fault, Journey, Process, count_operations, play
 from tests.mutants import MUTANTS
 
@@ -50,6 +51,7 @@ async def test_no_fault_at_any_operation_can_be_told_afterwards(fresh, step, fau
             wrong.add_note(f"{fault.value} {process.operations[number]}, operation {number} of {step}")
             raise
         assert process.met
+    figures.note(points=operations)
 
 
 @pytest.mark.parametrize("name", VISIBLE)

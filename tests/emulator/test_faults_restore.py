@@ -1,6 +1,5 @@
 """The restore drill: export, destroy, restore into a new database process, and rebuild to the same bytes."""
 
-import os
 import random
 import time
 from datetime import UTC, datetime, timedelta
@@ -20,11 +19,12 @@ from shared.ledger.base import PENDING
 from shared.ledger.merging import MergeSettings
 from shared.topics.memory import MemoryTopic
 from tests.checker import Told, check
+from tests.faults import figures
 from tests.faults.services import FaultyServices, MemoryArchive
 from tests.simulation import forms
 from tests.simulation.world import EPOCH
 
-EVENTS = int(os.environ.get("LECTERN_RESTORE_EVENTS", "5000"))
+EVENTS = figures.number("LECTERN_RESTORE_EVENTS", 5000)
 PROJECT = "demo-restore"
 SECONDS = 60 * max(1, EVENTS // 5000)
 
@@ -133,4 +133,5 @@ async def test_what_was_exported_is_restored_and_rebuilt_to_the_same_bytes(emula
     await services(restored).sweep.run()
     assert (await check(restored, told, [form])).merged == EVENTS
     await restored.close()
+    figures.note(events=EVENTS, worst_restore_s=took)
     assert took < SECONDS, f"export, restore and rebuilding took {took:.1f} s"

@@ -14,8 +14,9 @@ from shared.documents.base import Create, Delete, Find, Put, Replace
 from shared.documents.firestore import FirestoreDocuments
 from shared.documents.memory import MemoryDocuments
 from shared.errors import Conflict, LecternError, PreconditionLost
+from tests.faults import figures
 
-RUNS = int(os.environ.get("LECTERN_TWIN_RUNS", "200"))
+RUNS = figures.number("LECTERN_TWIN_RUNS", 200)
 STEPS = 12
 
 _numbers = itertools.count()
@@ -207,3 +208,4 @@ def test_both_stores_do_the_same(project_id, emulators, part):
             )
         finally:
             runner.run(Twins.firestore.close())
+    figures.note(runs=RUNS // 4)

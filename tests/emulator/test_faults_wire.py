@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import uuid
 from collections import Counter
 
@@ -11,12 +10,14 @@ import pytest
 from shared.documents.firestore import FirestoreDocuments
 from shared.learning.segments import decompress, unpack
 from tests.checker import Wrong, check
+from tests.faults import figures
 from tests.faults.fleet import Failed, Fleet, Gone
 from tests.faults.proxy import Proxy, Weather
 from tests.simulation import forms
 from tests.simulation.world import EPOCH
 
-SEEDS = range(int(os.environ.get("LECTERN_WIRE_SEEDS", "2")))
+FIRST_SEED = figures.number("LECTERN_FIRST_SEED", 0)
+SEEDS = range(FIRST_SEED, FIRST_SEED + 2)
 ANSWERS = 150
 CUT = Weather(cut_responses=0.15)
 STORM = Weather(
@@ -62,7 +63,9 @@ class Weathered:
                 await interruption
                 self.proxy.weather = Weather()
                 await fleet.settle(patience)
-                return await check(self.documents, fleet.told, [fleet.form])
+                found = await check(self.documents, fleet.told, [fleet.form])
+                figures.note(answers=found.merged, wire_faults=sum(self.proxy.faults.values()))
+                return found
 
     async def _interrupt(self):
         for _ in range(3):
@@ -102,7 +105,7 @@ async def test_cut_responses_neither_lose_nor_repeat(weathered, seed):
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_cuts_delays_black_holes_and_half_open_connections_neither_lose_nor_repeat(weathered, seed):
-    run = weathered(STORM, 100 + seed)
+    run = weathered(STORM, 10_000 + seed)
     found = await run.run()
     assert found.merged == found.acknowledged >= ANSWERS
     assert len(run.proxy.faults) >= 3
@@ -119,4 +122,6 @@ async def test_a_transaction_that_its_caller_repeats_counts_more_than_one_answer
     run = weathered(CUT, 300, "transaction-with-caller-retry")
     with pytest.raises(Wrong):
         await run.run(patience=10)
-    assert await run.repeated() > ANSWERS / 20
+    repeated = await run.repeated()
+    figures.note(naive_answers=ANSWERS, naive_repeated=repeated)
+    assert repeated > ANSWERS / 20
