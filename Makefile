@@ -2,7 +2,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 TESTS ?= tests
 
-.PHONY: run test check bench generate clean environment
+.PHONY: run test check bench soak generate clean environment
 
 run: environment  ## Everything on this machine: emulators, functions, demo course, page
 	@exec $(RUN) -m local --under-make
@@ -20,6 +20,9 @@ check: environment  ## Lint, format, types, import contracts, generated files
 
 bench: environment  ## The ratios, as a table and bench/results.json
 	@if [ -f tests/bench/__main__.py ]; then exec $(RUN) -m tests.bench; else echo "There is no tests/bench yet."; fi
+
+soak: environment  ## The release column of docs/reliability.md; goes on where it was interrupted
+	@exec $(RUN) -m tests.soak $(SOAK)
 
 generate: environment  ## What is made from the registry: functions.yaml, OpenAPI, client, tables
 	@exec $(RUN) -m tooling.generate
