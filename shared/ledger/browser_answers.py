@@ -7,12 +7,13 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from shared.errors import InvalidRequest
-from shared.learning.answers import AnswerSubmitted, canonical, microseconds
+from shared.learning.answers import AnswerSubmitted, SubmissionId, canonical, microseconds
 from shared.learning.facts import DocumentId, LearnerId
 from shared.learning.responses import Response
 
 _FIELDS = {"assignmentId", "questionId", "studentId", "submissionId", "answer", "submittedAt"}
 _ID: TypeAdapter[str] = TypeAdapter(DocumentId)
+_SUBMISSION: TypeAdapter[str] = TypeAdapter(SubmissionId)
 _LEARNER: TypeAdapter[str] = TypeAdapter(LearnerId)
 _RESPONSE: TypeAdapter[Response] = TypeAdapter(Response)
 
@@ -37,7 +38,7 @@ def from_browser(event_id: str, fields: Mapping[str, Any]) -> AnswerSubmitted:
             assignment_id=_ID.validate_python(fields["assignmentId"]),
             question_id=_ID.validate_python(fields["questionId"]),
             student_id=_LEARNER.validate_python(fields["studentId"]),
-            submission_id=_ID.validate_python(fields["submissionId"]),
+            submission_id=_SUBMISSION.validate_python(fields["submissionId"]),
             answer=canonical(response.model_dump(by_alias=True)),
             submitted_at=microseconds(fields["submittedAt"]),
             source="browser",
