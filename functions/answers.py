@@ -147,7 +147,9 @@ async def ingest_answers(message: Message, services: Services) -> None:
         now=services.now(),
         source="ingest",
     )
-    await _ring(await services.pending_answers.record(event), services)
+    recorded = await services.pending_answers.record(event)
+    receipt = receipts.issue(recorded.event, recorded.text, key=services.receipt_key)
+    await _ring(recorded, receipt, services)
 
 
 @endpoint.created("browserAnswers/{eventId}")
@@ -168,7 +170,7 @@ _INCOMING: TypeAdapter[_Incoming] = TypeAdapter(_Incoming)
 async def _accept(command: SubmitAnswer, call: endpoint.Call) -> AnswerAccepted:
     recorded = await _record(command, call.principal, call)
     receipt = receipts.issue(recorded.event, recorded.text, key=call.services.receipt_key)
-    await _ring(recorded, call.services)
+    await _ring(recorded, receipt, call.services)
     return AnswerAccepted(event_id=recorded.event.event_id, receipt=receipt, duplicate=recorded.duplicate)
 
 
@@ -185,15 +187,13 @@ async def _record(command: SubmitAnswer, principal: Principal, call: endpoint.Ca
     return await call.services.pending_answers.record(event)
 
 
-async def _ring(recorded: Recorded, services: Services) -> None:
+async def _ring(recorded: Recorded, receipt: str, services: Services) -> None:
     event = recorded.event
     bits = await services.catalog.shard_bits(event.assignment_id)
     shard = at(position(event.student_id), bits)
-    seal = receipts.seal_of(receipts.issue(event, recorded.text, key=services.receipt_key))
+    sealed = Sealed(recorded.text, receipts.seal_of(receipt))
     try:
-        await services.doorbell.ring(
-            Sealed(recorded.text, seal), shard_key=f"{event.assignment_id}.{shard.name}"
-        )
+        await services.doorbell.ring(sealed, shard_key=f"{event.assignment_id}.{shard.name}")
     except Unavailable:
         # The answer is on record; sweep_pending() will find it.
         metrics.doorbells_lost.inc()

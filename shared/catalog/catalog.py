@@ -4,7 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -46,8 +46,10 @@ class _Fresh(Generic[ValueT]):
         kept = self._kept.get(key)
         if kept is not None:
             until, task = kept
-            if not task.done() or (self._clock() < until and _is_there(task)):
+            if not task.done():
                 return await asyncio.shield(task)
+            if self._clock() < until and _is_there(task):
+                return task.result()
         task = asyncio.ensure_future(_awaited(read))
         self._kept[key] = (self._clock() + self._seconds, task)
         self._kept.move_to_end(key)
@@ -57,6 +59,13 @@ class _Fresh(Generic[ValueT]):
 
     def forget(self, key: Hashable) -> None:
         self._kept.pop(key, None)
+
+
+class _Header(NamedTuple):
+    """An assignment and, as a hint, how finely its learners were divided when it was read."""
+
+    assignment: Assignment
+    shard_bits: int
 
 
 def _is_there(task: "asyncio.Task[Any]") -> bool:
@@ -84,7 +93,7 @@ class Catalog:
         self._now = now
         self._courses: _Fresh[Course | None] = _Fresh(_FRESH_SECONDS, clock)
         self._roles: _Fresh[CourseRole | None] = _Fresh(_FRESH_SECONDS, clock)
-        self._headers: _Fresh[Document | None] = _Fresh(_FRESH_SECONDS, clock)
+        self._headers: _Fresh[_Header | None] = _Fresh(_FRESH_SECONDS, clock)
         self._forms: _Fresh[tuple[Question, ...]] = _Fresh(float("inf"), clock)
         self._gradings: _Fresh[Grading] = _Fresh(float("inf"), clock)
 
@@ -246,7 +255,7 @@ class Catalog:
     async def shard_bits(self, assignment_id: str) -> int:
         """How finely the learners of an assignment are divided, as far as it is known here; a hint."""
         header = await self._header(assignment_id)
-        return int(header.fields.get("shardBits") or 0) if header is not None else 0
+        return header.shard_bits if header is not None else 0
 
     async def unscoped_assignment(self, assignment_id: str) -> Assignment:
         """
@@ -288,18 +297,20 @@ class Catalog:
         header = await self._header(assignment_id)
         if header is None:
             raise NotFound(_NO_ASSIGNMENT)
-        version = header.fields["formVersion"]
+        return header.assignment
+
+    async def _header(self, assignment_id: str) -> _Header | None:
+        return await self._headers.get(assignment_id, lambda: self._read_header(assignment_id))
+
+    async def _read_header(self, assignment_id: str) -> _Header | None:
+        [found] = await self._documents.get([f"{ASSIGNMENTS}/{assignment_id}"], only=_HEADER_FIELDS)
+        if found is None:
+            return None
+        version = found.fields["formVersion"]
         questions = await self._forms.get(
             (assignment_id, version), lambda: self._read_form(assignment_id, version)
         )
-        return _assignment_of(header, questions)
-
-    async def _header(self, assignment_id: str) -> Document | None:
-        return await self._headers.get(assignment_id, lambda: self._read_header(assignment_id))
-
-    async def _read_header(self, assignment_id: str) -> Document | None:
-        [found] = await self._documents.get([f"{ASSIGNMENTS}/{assignment_id}"], only=_HEADER_FIELDS)
-        return found
+        return _Header(_assignment_of(found, questions), int(found.fields.get("shardBits") or 0))
 
     async def _read_form(self, assignment_id: str, version: int) -> tuple[Question, ...]:
         [found] = await self._documents.get([f"{ASSIGNMENTS}/{assignment_id}/forms/{version}"])

@@ -1,10 +1,11 @@
 """One JSON line per log event, in the shape that Cloud Logging reads; an allow-list of fields."""
 
-import json
 import logging
 import sys
 import traceback
 from datetime import UTC, datetime
+
+import orjson
 
 from shared.errors import LecternError, Rejected
 
@@ -48,7 +49,7 @@ class JsonLines(logging.Formatter):
                 entry[name] = record.__dict__[name]
         if record.exc_info and record.exc_info[1] is not None:
             entry["stack_trace"] = _where(record.exc_info[1])
-        return json.dumps(entry, ensure_ascii=False, default=str)
+        return orjson.dumps(entry, default=str).decode()
 
 
 def _where(error: BaseException) -> str:

@@ -55,36 +55,54 @@ async def run(
     began = time.perf_counter()
     until = began + seconds if seconds is not None else float("inf")
 
-    async def user(number: int) -> None:
-        if think_seconds:
-            await asyncio.sleep(random.random() * think_seconds)
-        reader = writer = None
-        while time.perf_counter() < until:
-            n = next(counter, None)
-            if n is None:
-                break
+    async def user() -> None:
+        connection = _Connection(host, port)
+        await asyncio.sleep(random.random() * think_seconds)
+        while time.perf_counter() < until and (n := next(counter, None)) is not None:
+            request = make(n)
             sent = time.perf_counter()
-            try:
-                if writer is None:
-                    reader, writer = await asyncio.open_connection(host, port)
-                writer.write(make(n))
-                status = await _response(reader)
-            except (OSError, asyncio.IncompleteReadError, ValueError):
-                outcome.errors += 1
-                writer = None
-                continue
-            if 200 <= status < 300:
+            if 200 <= await connection.ask(request) < 300:
                 outcome.seconds.append(time.perf_counter() - sent)
             else:
                 outcome.errors += 1
             if think_seconds:
                 await asyncio.sleep(think_seconds * (0.5 + random.random()))
-        if writer is not None:
-            writer.close()
+        connection.close()
 
-    await asyncio.gather(*(user(number) for number in range(users)))
+    await asyncio.gather(*(user() for _ in range(users)))
     outcome.duration = time.perf_counter() - began
     return outcome
+
+
+class _Connection:
+    """One user's connection; a server closes those that idle, and then it connects again, as any client."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._where = (host, port)
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, request: bytes) -> int:
+        """The status of the response; 0 if there was none."""
+        status = 0
+        for _ in range(2):
+            reused = self._streams is not None
+            try:
+                if self._streams is None:
+                    self._streams = await asyncio.open_connection(*self._where)
+                reader, writer = self._streams
+                writer.write(request)
+                status = await _response(reader)
+            except (OSError, asyncio.IncompleteReadError, ValueError):
+                self._streams = None
+                if reused:
+                    continue
+            break
+        return status
+
+    def close(self) -> None:
+        """End it."""
+        if self._streams is not None:
+            self._streams[1].close()
 
 
 async def _response(reader: asyncio.StreamReader) -> int:
