@@ -1,0 +1,285 @@
+"""
+Answer keys never come out: each is seeded with a text of its own, and everything that a client or a
+reader of logs can see is searched for all of them, in many disguises.
+"""
+
+import json
+import logging
+import time
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+
+from shared.edge.logs import JsonLines
+from shared.learning.importing.parsing import parse
+from shared.topics.base import Message
+from tests.deployed import deployed
+from tests.emulator.rules_project import RULES
+from tests.security.canaries import disguises, seen
+from tests.security.hostile import BODIES
+from tests.security.school import client_calls, functions
+
+KEYS = {
+    "chosen wrongly": "CanaryLyonFeedback7431",
+    "chosen rightly": "CanaryParisFeedback2290",
+    "not chosen": "CanaryNiceFeedback5518",
+    "general": "CanaryGeneralRemark6603",
+    "number": "CanaryNumberFeedback9127",
+    "otherwise": "CanaryOtherwise3348",
+    "true": "CanaryTruthWrong8812",
+    "false": "CanaryTruthRight1907",
+    "pattern": "CanaryPattern4471xyz",
+    "pattern feedback": "CanaryPatternFeedback7720",
+    "notes": "CanaryGraderNotes6195",
+    "bound": "73194.2255",
+}
+QUIZ = f"""
+::choice:: Which is the capital of France? {{=Paris#{KEYS["chosen rightly"]}
+~Lyon#{KEYS["chosen wrongly"]} ~Nice#{KEYS["not chosen"]} ####{KEYS["general"]}}}
+
+::number:: How many? {{#73192:2.2255#{KEYS["number"]} ~#{KEYS["otherwise"]}}}
+
+::truth:: The Earth is flat. {{F#{KEYS["true"]}#{KEYS["false"]}}}
+
+::word:: The opposite of yes {{={KEYS["pattern"]}#{KEYS["pattern feedback"]} =%50%{KEYS["pattern"]}*}}
+
+::essay:: Tell me everything. {{####{KEYS["notes"]}}}
+"""
+AFTERWARDS = {"choice": {"chosen wrongly", "general"}, "truth": {"true"}}
+"""What ann is told of her two answers: about what she chose, and the general remark."""
+
+
+def test_every_disguise_would_be_seen():
+    canary = KEYS["pattern"]
+    for name, form in disguises(canary).items():
+        assert name in seen(canary, b"before " + form + b" after"), name
+    assert seen(canary, b"before and after") == []
+
+
+@dataclass
+class Crawl:
+    """Everything that was seen, and where."""
+
+    texts: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def note(self, where, text):
+        self.texts.append((where, text if isinstance(text, bytes) else text.encode()))
+
+    def note_response(self, where, response):
+        self.note(where, response.content + repr(sorted(response.headers.items())).encode())
+
+    def leaks(self):
+        """Which canary was seen where, in which disguise."""
+        return {
+            (name, where, how)
+            for where, text in self.texts
+            for name, key in KEYS.items()
+            for how in seen(key, text)
+        }
+
+
+def as_owner(emulators):
+    return httpx.Client(
+        base_url=f"http://{emulators.firestore}/v1/", headers={"Authorization": "Bearer owner"}, timeout=30
+    )
+
+
+def everything(client, parent):
+    """Every document below *parent*, as the owner sees it."""
+    listed = client.post(f"{parent}:listCollectionIds", json={"pageSize": 300}).json()
+    for collection in listed.get("collectionIds", ()):
+        page = client.get(f"{parent}/{collection}", params={"pageSize": 300, "showMissing": True}).json()
+        for document in page.get("documents", ()):
+            if "fields" in document:
+                yield document
+            yield from everything(client, document["name"])
+
+
+@pytest.fixture
+async def app(id_token):
+    async with deployed(id_token) as app:
+        yield app
+
+
+async def test_no_answer_key_is_seen_by_anybody(  # noqa: C901, PLR0915  one journey, seen from everywhere
+    app, id_token, emulators, project_id, caplog, capfd
+):
+    caplog.set_level(logging.DEBUG)
+    crawl = Crawl()
+    course = await app.course("tess", open_enrollment=False)
+    form = await app.imported(QUIZ, course_id=course, teacher="tess")
+    imported = form["imported"]
+    crawl.note("import_assignment", json.dumps(imported))
+    questions = {each["name"]: each for each in form["questions"]}
+    for learner in ("ann", "ben"):
+        await app.ok("enroll_learner", {"courseId": course, "learnerId": learner}, uid="tess", role="teacher")
+
+    async def submit(uid, name, answer):
+        request = {
+            "assignmentId": form["assignmentId"],
+            "questionId": questions[name]["questionId"],
+            "answer": answer,
+            "submissionId": f"{uid}-{name}",
+        }
+        response = await app.call("submit_answer", request, uid=uid)
+        crawl.note_response(f"submit_answer of {uid}", response)
+        return response
+
+    async def everybody(when):
+        for function in client_calls():
+            for uid, claims in (
+                ("tess", {"role": "teacher"}),
+                ("ann", {}),
+                ("ben", {}),
+                ("eve", {}),
+                ("", {}),
+            ):
+                for request in requests_of(function.name):
+                    response = await app.call(function.name, request, uid=uid, **claims)
+                    if (function.name, uid, when) != ("my_results", "ann", "after"):
+                        crawl.note_response(f"{function.name} {when} by {uid}", response)
+                for body in BODIES.values():
+                    headers = {"content-type": "application/json"}
+                    if uid:
+                        headers["authorization"] = f"Bearer {id_token(uid, **claims)}"
+                    crawl.note_response(
+                        f"{function.name} errors", await app.post(function.name, body, headers)
+                    )
+
+    def requests_of(name):
+        which = {"assignmentId": form["assignmentId"]}
+        answer = {**which, "questionId": questions["choice"]["questionId"], "answer": {"optionId": "none"}}
+        return {
+            "create_course": [{"title": "T"}],
+            "enroll_learner": [{"courseId": course, "learnerId": "ben"}],
+            "get_assignment": [which],
+            "get_assignment_as_of": [{**which, "at": "2100-01-01T00:00:00Z"}],
+            "get_gradebook": [which],
+            "import_assignment": [],  # the source is its sender's own
+            "list_assignments": [{"courseId": course}],
+            "my_results": [which],
+            "rebuild_assignment": [{**which, "mode": "compare"}],
+            "submit_answer": [answer, {**answer, "answer": {"text": "x"}}],
+            "submit_answers": [{"answers": [answer]}],
+            "verify_receipt": [{"receipt": "v1.x"}],
+        }[name]
+
+    await everybody("before")
+    right = next(o["optionId"] for o in questions["choice"]["options"] if o["text"]["text"] == "Paris")
+    wrong = next(o["optionId"] for o in questions["choice"]["options"] if o["text"]["text"] == "Lyon")
+    replies = [
+        await submit("ann", "choice", {"optionId": wrong}),
+        await submit("ann", "truth", {"value": True}),
+        await submit("ben", "choice", {"optionId": right}),
+    ]
+    # Acceptance says nothing about rightness: same status, same length, same names.
+    assert len({(each.status_code, len(each.content), tuple(each.json())) for each in replies}) == 1
+    await app.ok(
+        "submit_answer",
+        {
+            "assignmentId": form["assignmentId"],
+            "questionId": questions["word"]["questionId"],
+            "answer": {"text": "something else"},
+        },
+        uid="ann",
+    )
+    for message in app.doorbell.messages:
+        crawl.note("message", message.data + repr(message.attributes).encode())
+    await app.deliver()
+    await everybody("after")
+
+    # Feedback is shown to whoever answered, about the answer given.
+    results = await app.ok("my_results", {"assignmentId": form["assignmentId"]}, uid="ann")
+    shown = {
+        next(name for name, q in questions.items() if q["questionId"] == each["questionId"]): {
+            key for key, canary in KEYS.items() if canary in json.dumps(each)
+        }
+        for each in results["answers"]
+    }
+    assert shown == {**AFTERWARDS, "word": set()}
+    known = json.dumps(results)
+    assert not any(KEYS[key] in known for key in KEYS.keys() - set().union(*AFTERWARDS.values()))
+
+    # What the platform's own functions answer and set aside.
+    for function in functions():
+        if function.role == "platform" and function.name != "merge_answers":
+            response = await app.push(function.name, Message(b'{"answers": 5}'))
+            crawl.note_response(function.name, response)
+    crawl.note_response("merge_answers", await app.push("merge_answers", Message(b"{}")))
+
+    # Every document that the rules let anybody read; the keys themselves, as the owner, to know that this sees.
+    with as_owner(emulators) as owner:
+        owner.put(
+            f"http://{emulators.firestore}/emulator/v1/projects/{project_id}:securityRules",
+            json={"rules": {"files": [{"name": "firestore.rules", "content": RULES.read_text()}]}},
+        )
+        stored = list(everything(owner, f"projects/{project_id}/databases/(default)/documents"))
+    assert any(KEYS["pattern"] in json.dumps(each) and "/answerKeys/" in each["name"] for each in stored)
+    kinds = {"answerKeys": 0, "deadLetters": 0, "assignments": 0, "ledgers": 0}
+    with httpx.Client(base_url=f"http://{emulators.firestore}/v1/", timeout=30) as client:
+        for document in stored:
+            for uid in ("tess", "ann", "ben", "eve"):
+                headers = {"Authorization": f"Bearer {id_token(uid)}"}
+                response = client.get(document["name"], headers=headers)  # noqa: ASYNC212
+                kind = document["name"].split("/documents/")[1].split("/")[0]
+                if kind in kinds:
+                    kinds[kind] += 1
+                if kind in {"answerKeys", "deadLetters", "ledgers", "pendingAnswers", "rejectedAnswers"}:
+                    assert response.status_code == 403, (uid, document["name"])
+                if uid == "eve":
+                    assert response.status_code == 403, document["name"]
+                crawl.note(f"document {document['name']} by {uid}", response.content)
+    assert all(kinds.values()), kinds
+
+    line = JsonLines()
+    for record in caplog.records:
+        crawl.note("log", line.format(record))
+        crawl.note("log record", repr(record.__dict__))
+    out, err = capfd.readouterr()
+    crawl.note("standard output", out + err)
+
+    mine = {KEYS[key] for key in AFTERWARDS["choice"] | AFTERWARDS["truth"]}
+    assert mine
+    allowed = {
+        ("chosen rightly", "my_results after by ben", "plain"),
+        ("general", "my_results after by ben", "plain"),
+    }
+    leaks = crawl.leaks()
+    assert {each for each in leaks if each[1] != "my_results after by ben"} == set()
+    assert {(name, where) for name, where, _ in leaks} <= {(name, where) for name, where, _ in allowed}
+    assert len(crawl.texts) > 2000
+
+
+async def test_a_browsers_stream_of_an_assignment_holds_no_key(app):
+    """The document and form that browsers listen to are lists of what is allowed, by name."""
+    form = await app.imported(QUIZ)
+    header = await app.assignment(form["assignmentId"])
+    assert set(header) == {"courseId", "title", "createdAt", "questionCount", "formVersion", "policy"}
+    stored = await app.document(f"assignments/{form['assignmentId']}/forms/1")
+    assert set(stored) == {"questions"}
+    allowed = {"questionId", "type", "name", "text", "category", "weight", "options", "stems", "choices"}
+    for question in stored["questions"]:
+        assert set(question) == allowed
+        for option in question["options"]:
+            assert set(option) == {"optionId", "text"}
+    began = time.perf_counter()
+    assert not any(seen(key, json.dumps(form, default=str).encode()) for key in KEYS.values())
+    assert time.perf_counter() - began < 5
+
+
+def test_the_order_of_options_and_choices_tells_nothing():
+    choices = "\n\n".join(f"::c{n}:: Which? {{=right{n} ~b{n} ~c{n} ~d{n}}}" for n in range(200))
+    pairs = "\n\n".join(f"::m{n}:: Match {{=a{n}->1{n} =b{n}->2{n} =c{n}->3{n}}}" for n in range(200))
+    first = aligned = 0
+    for each in parse(choices, "gift", seed="one").questions:
+        right = [name for name, outcome in each.answer_key.key.options.items() if outcome.credit > 0]
+        first += each.question.options[0].option_id in right
+    for each in parse(pairs, "gift", seed="one").questions:
+        right = each.answer_key.key.pairs
+        aligned += sum(
+            right[stem.stem_id] == choice.choice_id
+            for stem, choice in zip(each.question.stems, each.question.choices, strict=True)
+        )
+    assert 20 < first < 90, "of 200 with four options, 50 by chance"
+    assert 140 < aligned < 260, "of 600 pairs, 200 by chance"
