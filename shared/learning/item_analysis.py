@@ -14,12 +14,20 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from shared.learning.facts import Fact
 from shared.learning.questions import FULL_CREDIT, GRADED_LATER, Question, QuestionType
 
-BITMASK_TYPES = frozenset({QuestionType.SINGLE_CHOICE, QuestionType.MULTIPLE_CHOICE, QuestionType.TRUE_FALSE})
+BITMASK_TYPES = frozenset(
+    {
+        QuestionType.SINGLE_CHOICE,
+        QuestionType.MULTIPLE_CHOICE,
+        QuestionType.TRUE_FALSE,
+        QuestionType.MATCHING,
+    }
+)
 
 
 @dataclass(slots=True)
@@ -203,11 +211,15 @@ def _alpha(items: Sequence[ItemSums], sums: Sums) -> float | None:
     return float(Fraction(k, k - 1) * (1 - Fraction(item_variances, total_variance)))
 
 
-def chosen(response_code: int, question: Question) -> list[int]:
-    """Which of the counted options a response stands for, by index."""
-    if question.type in BITMASK_TYPES or question.type is QuestionType.MATCHING:
-        return [bit for bit in range(response_code.bit_length()) if response_code >> bit & 1]
-    return []
+def counts_options(question: Question) -> bool:
+    """Whether the response codes of *question* are bit masks of its counted options."""
+    return question.type in BITMASK_TYPES
+
+
+@lru_cache(maxsize=4096)
+def chosen(response_code: int) -> tuple[int, ...]:
+    """Which of the counted options a bit mask stands for, by index."""
+    return tuple(bit for bit in range(response_code.bit_length()) if response_code >> bit & 1)
 
 
 def as_document(figures: Statistics) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from shared.errors import InvalidRequest
 from shared.learning.answers import AnswerSubmitted
 from shared.learning.assignments import Grading, GradingPolicy
 from shared.learning.attempts import Attempt, effective
-from shared.learning.item_analysis import Sums, chosen
+from shared.learning.item_analysis import Sums, chosen, counts_options
 from shared.learning.questions import FULL_CREDIT, GRADED_LATER
 from shared.learning.segments import ordered
 from shared.learning.sharding import Shard, position
@@ -62,7 +62,7 @@ class Folded(NamedTuple):
 class Registers:
     """The registers of one shard together with their sums."""
 
-    __slots__ = ("_machine_graded", "events", "grading", "rows", "sums")
+    __slots__ = ("_machine_graded", "_masked", "events", "grading", "rows", "sums")
 
     def __init__(self, grading: Grading) -> None:
         """Start empty, to be graded by *grading*."""
@@ -70,6 +70,7 @@ class Registers:
         self.rows: dict[str, Row] = {}
         self.events = 0
         self.sums = Sums.zero(grading.questions)
+        self._masked = [counts_options(question) for question in grading.questions]
         self._machine_graded = [
             i for i, question in enumerate(grading.questions) if question.type not in GRADED_LATER
         ]
@@ -169,8 +170,9 @@ class Registers:
             item.credit += sign * credit
             if credit == FULL_CREDIT:
                 item.correct += sign
-        for option in chosen(attempt[3], self.grading.questions[question]):
-            item.options[option] += sign
+        if self._masked[question]:
+            for option in chosen(attempt[3]):
+                item.options[option] += sign
 
     def _count_complete(self, row: Row, sign: int) -> None:
         weights = self.grading.weights
@@ -249,12 +251,11 @@ class Registers:
                 self._count_complete(row, 1)
 
     def parts(self, shards: Iterable[Shard]) -> Iterator["Registers"]:
-        """These registers, distributed over *shards* that together cover the same learners."""
+        """These registers, distributed over *shards* that cover the same learners; to be recounted."""
         for shard in shards:
             part = Registers(self.grading)
             part.rows = {student: row for student, row in self.rows.items() if shard.holds(position(student))}
             part.events = sum(len(kept) for row in part.rows.values() for kept in row.attempts.values())
-            part.recount()
             yield part
 
     def in_order(self) -> list[str]:

@@ -122,8 +122,8 @@ class History:
             digest = segment.digest
             if segment.seq == fields["pageSeq"] and not by_bits:
                 page_is_right = registers.encode() == fields["page"]
-        registers.recount()
         if not by_bits:
+            registers.recount()
             yield _ReplayedShard(
                 shard=begun.shard,
                 registers=registers,

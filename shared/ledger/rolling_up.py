@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.documents.base import Documents, Replace, Version
-from shared.errors import PreconditionLost
+from shared.errors import PreconditionLost, Unavailable
 from shared.learning import item_analysis
 from shared.learning.assignments import Grading
 from shared.learning.item_analysis import Sums
@@ -118,6 +118,10 @@ class RollUp:
                 [progress.version] = await self._documents.commit([Replace(path, fields, expected)])
             except PreconditionLost:
                 continue
+            except Unavailable:
+                # It may still be on its way. Whatever is written next moves the version, and fences it off.
+                progress.anew = True
+                raise
             progress.written, progress.anew = figures, False
             return
         message = "the assignment document keeps changing"

@@ -180,6 +180,8 @@ class Shards:
         assignment_id = state.registers.grading.assignment_id
         children = state.shard.split(by_bits)
         parts = list(state.registers.parts(children))
+        for part in parts:
+            part.recount()
         creations: list[Write] = [
             Create(
                 head_path(assignment_id, child),
