@@ -1,0 +1,291 @@
+"""
+What each function may cost, in billed operations and round trips: a function without a budget fails.
+
+Measured over one course with one assignment of three questions and three students: what a function
+reads per shard or per pending answer, it reads once here. *first* is a call in a fresh process,
+*again* the same call later, with what the process keeps: headers, forms and gradings, shards.
+"""
+
+import asyncio
+import hmac
+import json
+import logging
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import pytest
+
+import main
+from shared import metrics
+from shared.documents.base import Create
+from shared.documents.firestore import fill
+from shared.documents.messages import message as protobuf
+from shared.documents.metering import KINDS
+from shared.edge.registry import deployments
+from shared.learning.answers import event_id
+from shared.topics.base import Message
+from tests.deployed import INGEST_KEY, deployed, replace
+from tests.hot_documents import WatchedDocuments
+
+QUIZ = """
+::one:: 1 + 1 is {#2}
+
+::two:: 2 + 2 is {#4}
+
+::three:: The Earth is round. {T}
+"""
+
+
+class Cost(NamedTuple):
+    """Billed operations, and round trips."""
+
+    reads: int = 0
+    writes: int = 0
+    deletes: int = 0
+    rpcs: int = 0
+
+
+BUDGETS = {
+    # Accepting: the answer, and on first sight its course, its header and its form; never a key.
+    "submit_answer": (Cost(3, 1, 0, 4), Cost(0, 1, 0, 1)),
+    "submit_answers": (Cost(3, 3, 0, 4), Cost(0, 3, 0, 1)),
+    "ingest_answers": (Cost(2, 1, 0, 3), Cost(0, 1, 0, 1)),
+    "verify_receipt": (Cost(), Cost()),
+    # Merging: segment, head and assignment, and a deletion of each of the three answers, or of the one.
+    "merge_answers": (Cost(5, 3, 3, 6), Cost(0, 3, 3, 3)),
+    "on_answer_created": (Cost(5, 3, 1, 6), Cost(0, 3, 1, 3)),
+    "sweep_pending": (Cost(9, 3, 3, 8), Cost(4, 3, 3, 5)),
+    "clean_up": (Cost(15, 1, 2, 12), Cost(11, 0, 0, 11)),
+    # Reading.
+    "get_assignment": (Cost(3, 0, 0, 3), Cost()),
+    "list_assignments": (Cost(2, 0, 0, 2), Cost(1, 0, 0, 1)),
+    "my_results": (Cost(8, 0, 0, 6), Cost(2, 0, 0, 2)),
+    "get_gradebook": (Cost(8, 0, 0, 6), Cost(1, 0, 0, 1)),
+    "get_assignment_as_of": (Cost(12, 0, 0, 8), Cost(5, 0, 0, 3)),
+    "rebuild_assignment": (Cost(11, 0, 0, 7), Cost(4, 0, 0, 2)),
+    # Teaching.
+    "create_course": (Cost(0, 2, 0, 1), Cost(0, 2, 0, 1)),
+    "enroll_learner": (Cost(2, 1, 0, 3), Cost(0, 1, 0, 1)),
+    "import_assignment": (Cost(2, 3, 0, 3), Cost(0, 3, 0, 1)),
+}
+"""By function: the most that the first call and a later one may cost."""
+
+
+class School:
+    """A course with an assignment, in which three students have answered everything."""
+
+    def __init__(self, app, form):
+        self.app = app
+        self.form = form
+        self.assignment_id = form["assignmentId"]
+        self.questions = [question["questionId"] for question in form["questions"]]
+        self.round = 0
+
+    def answers(self, uid="new"):
+        """Three new answers: another attempt at each question."""
+        self.round += 1
+        given = ({"number": 2}, {"number": 4}, {"value": True})
+        return [
+            {
+                "assignmentId": self.assignment_id,
+                "questionId": question,
+                "answer": answer,
+                "submissionId": f"{uid}-{self.round:08}",
+            }
+            for question, answer in zip(self.questions, given, strict=True)
+        ]
+
+    async def pending(self, app, uid="ann"):
+        """Put three answers on record, and return the messages that tell of them."""
+        await app.ok("submit_answers", {"answers": self.answers(uid)}, uid=uid)
+        messages, app.doorbell.messages = app.doorbell.messages, []
+        return messages
+
+
+def firestore_event(path, fields):
+    """What Eventarc posts when a document was created."""
+    document = protobuf("Document")(name=f"projects/p/databases/(default)/documents/{path}")
+    fill(document.fields, fields)
+    data = document.SerializeToString()
+    size, rest = bytearray(), len(data)
+    while rest > 0x7F:
+        size.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    size.append(rest)
+    return b"\x0a" + bytes(size) + data
+
+
+async def submit_answer(app, school, _prepared):
+    await app.ok("submit_answer", school.answers()[0], uid="new")
+
+
+async def submit_answers(app, school, _prepared):
+    await app.ok("submit_answers", {"answers": school.answers()}, uid="new")
+
+
+async def verify_receipt(app, school, prepared):
+    await app.ok("verify_receipt", {"receipt": prepared["receipt"]}, uid="ann")
+
+
+async def ingest_answers(app, school, _prepared):
+    data = json.dumps({**school.answers("other")[0], "studentId": "other"}).encode()
+    signature = hmac.digest(INGEST_KEY.encode(), data, "sha256").hex()
+    response = await app.push("ingest_answers", Message(data, attributes={"signature": signature}))
+    assert response.status_code == 204
+    assert await app.services.documents.scan("deadLetters") == []
+
+
+async def merge_answers(app, school, prepared):
+    [message] = prepared["messages"]
+    assert (await app.push("merge_answers", message)).status_code == 204
+
+
+async def on_answer_created(app, school, prepared):
+    path, fields = prepared["created"]
+    response = await app.post("on_answer_created", firestore_event(path, fields))
+    assert response.status_code == 204
+
+
+async def sweep_pending(app, school, _prepared):
+    assert (await app.ok("sweep_pending", {}))["answers"] == 3
+
+
+async def clean_up(app, school, _prepared):
+    assert (await app.ok("clean_up", {}))["discrepancies"] == 0
+
+
+async def get_assignment(app, school, _prepared):
+    await app.ok("get_assignment", {"assignmentId": school.assignment_id}, uid="ann")
+
+
+async def list_assignments(app, school, _prepared):
+    found = await app.ok("list_assignments", {"courseId": school.form["courseId"]}, uid="ann")
+    assert len(found["assignments"]) == 1
+
+
+async def my_results(app, school, _prepared):
+    mine = await app.ok("my_results", {"assignmentId": school.assignment_id}, uid="ann")
+    assert len(mine["answers"]) == 3
+
+
+async def get_gradebook(app, school, _prepared):
+    page = await app.ok("get_gradebook", {"assignmentId": school.assignment_id}, uid="teacher")
+    assert len(page["rows"]) == 3
+
+
+async def get_assignment_as_of(app, school, _prepared):
+    request = {"assignmentId": school.assignment_id, "at": datetime.now(UTC).isoformat()}
+    assert (await app.ok("get_assignment_as_of", request, uid="teacher"))["stats"]["answers"] == 9
+
+
+async def rebuild_assignment(app, school, _prepared):
+    rebuilt = await app.ok("rebuild_assignment", {"assignmentId": school.assignment_id}, uid="teacher")
+    assert rebuilt["identical"] is True
+
+
+async def create_course(app, school, _prepared):
+    await app.ok("create_course", {"title": "Another"}, uid="teacher", role="teacher")
+
+
+async def enroll_learner(app, school, _prepared):
+    request = {"courseId": school.form["courseId"], "learnerId": "newcomer"}
+    await app.ok("enroll_learner", request, uid="teacher")
+
+
+async def import_assignment(app, school, _prepared):
+    request = {"courseId": school.form["courseId"], "title": "Another", "format": "gift", "source": QUIZ}
+    await app.ok("import_assignment", request, uid="teacher", role="teacher")
+
+
+CALLS = {
+    call.__name__: call
+    for call in (
+        submit_answer, submit_answers, verify_receipt, ingest_answers, merge_answers, on_answer_created,
+        sweep_pending, clean_up, get_assignment, list_assignments, my_results, get_gradebook,
+        get_assignment_as_of, rebuild_assignment, create_course, enroll_learner, import_assignment,
+    )
+}  # fmt: skip
+
+
+async def prepare(name, app, school):
+    """What must be there before a call, made in another process."""
+    if name in ("merge_answers", "sweep_pending"):
+        messages = await school.pending(app)
+        await asyncio.sleep(2.1 if name == "sweep_pending" else 0)  # the sweep leaves young ones alone
+        return {"messages": messages}
+    if name == "verify_receipt":
+        accepted = await app.ok("submit_answer", school.answers()[0], uid="ann")
+        return {"receipt": accepted["receipt"]}
+    if name == "on_answer_created":
+        answer = school.answers("browser")[0]
+        submission = answer["submissionId"]
+        fields = {**answer, "studentId": "ann", "submittedAt": datetime.now(UTC)}
+        name = event_id(school.assignment_id, "ann", answer["questionId"], submission)
+        path = f"browserAnswers/{name}"
+        await app.services.documents.commit([Create(path, fields)])
+        return {"created": (path, fields)}
+    return {}
+
+
+def charged(name):
+    """What a function has been charged for, in this process and so far."""
+    found = (
+        metrics.REGISTRY.get_sample_value("lectern_billed_operations_total", {"function": name, "kind": kind})
+        for kind in KINDS
+    )
+    return Cost(*(int(value or 0) for value in found))
+
+
+main.load_all()
+
+
+@pytest.mark.parametrize("name", sorted(deployments()))
+async def test_a_function_stays_within_its_budget(name, id_token):
+    assert name in BUDGETS, f"{name} has no budget: measure it, and put it into the table"
+    async with deployed(id_token) as setup:
+        form = await setup.imported(QUIZ)
+        school = School(setup, form)
+        for uid in ("ann", "bob", "cid"):
+            await setup.deliver(await school.pending(setup, uid))
+        async with deployed(id_token) as fresh:
+            for which, budget in zip(("first", "again"), BUDGETS[name], strict=True):
+                async with deployed(id_token) as elsewhere:
+                    prepared = await prepare(name, elsewhere, school)
+                before = charged(name)
+                await CALLS[name](fresh, school, prepared)
+                await asyncio.sleep(0.05)  # what goes on after the answer is charged, too
+                spent = Cost(*(now - then for now, then in zip(charged(name), before, strict=True)))
+                assert all(a <= b for a, b in zip(spent, budget, strict=True)), f"{which}: {spent} > {budget}"
+
+
+def test_every_budget_is_of_a_function():
+    assert set(BUDGETS) == set(CALLS) == set(deployments())
+
+
+async def test_the_log_line_of_a_request_tells_its_billed_operations(id_token, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("lectern"), "propagate", True)
+    async with deployed(id_token) as app:
+        form = await app.imported(QUIZ)
+        school = School(app, form)
+        with caplog.at_level("INFO", logger="lectern"):
+            await app.ok("submit_answer", school.answers()[0], uid="ann")
+    line = next(each for each in caplog.records if getattr(each, "function", "") == "submit_answer")
+    assert (line.reads, line.writes, line.deletes, line.rpcs) == (0, 1, 0, 1)
+
+
+async def test_a_class_that_answers_for_a_while_writes_no_document_more_than_once_a_second(id_token):
+    """Fifteen answers a second for twelve seconds, whatever is still being merged meanwhile."""
+    settings = {"rollup_seconds": 1.0, "gather_milliseconds": 1000, "gather_events": 500}
+    async with deployed(id_token, **settings) as app:
+        watched = WatchedDocuments(app.services.documents)
+        replace(app.services, documents=watched)
+        school = School(app, await app.imported(QUIZ))
+        async with asyncio.TaskGroup() as merging:
+            for number in range(60):
+                for message in await school.pending(app, f"student-{number}"):
+                    merging.create_task(app.deliver([message]))
+                await asyncio.sleep(0.2)
+        figures = await app.assignment(school.assignment_id)
+    assert figures["asOf"]["events"] == 180
+    watched.check()
+    assert 5 <= len(watched.written[f"assignments/{school.assignment_id}"]) <= 20
