@@ -57,8 +57,18 @@ TITLES = {
 }
 
 
-def units() -> Iterator[Unit]:
-    """Everything that a release runs."""
+def units() -> list[Unit]:
+    """Everything that a release runs, so ordered that an interrupted run has done some of each goal."""
+    by_goal: dict[str, list[Unit]] = {}
+    for unit in _units():
+        by_goal.setdefault(unit.goal, []).append(unit)
+    placed = [
+        (number / len(mine), goal, unit) for goal, mine in by_goal.items() for number, unit in enumerate(mine)
+    ]
+    return [unit for _, _, unit in sorted(placed, key=lambda each: each[:2])]
+
+
+def _units() -> Iterator[Unit]:
     for first in range(0, 100_000, 1000):
         yield Unit(
             "G1",
@@ -186,7 +196,7 @@ def _joined(name: str, before: float | None, value: float) -> float:
 def table(state: State) -> str:
     """What is done of each goal, in Markdown."""
     lines = ["| goal | what | done | failed | figures | minutes |", "|---|---|---|---|---|---|"]
-    everything = list(units())
+    everything = units()
     for goal, title in TITLES.items():
         mine = [unit for unit in everything if unit.goal == goal]
         results = [state.done[unit.command] for unit in mine if unit.command in state.done]
