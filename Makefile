@@ -2,12 +2,13 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 TESTS ?= tests
 
-.PHONY: run test check bench soak generate clean environment
+.PHONY: run test check bench soak sbom mutants generate clean environment
 
 run: environment  ## Everything on this machine: emulators, functions, demo course, page
 	@exec $(RUN) -m local --under-make
 
-test: environment  ## The suite, on real emulators
+test:  ## The suite, on real emulators and a real browser
+	@$(PYTHON) local/bootstrap.py --browser
 	@exec $(RUN) -m pytest -n 2 --dist loadfile $(TESTS)
 
 check: environment  ## Lint, format, types, import contracts, generated files
@@ -16,13 +17,20 @@ check: environment  ## Lint, format, types, import contracts, generated files
 	$(RUN) -m mypy
 	.venv/bin/lint-imports
 	$(RUN) -m tooling.generate --check
+	$(RUN) -m tooling.security
 	npx --no-install tsc --noEmit -p web
 
 bench: environment  ## The ratios, as a table and bench/results.json
-	@if [ -f tests/bench/__main__.py ]; then exec $(RUN) -m tests.bench; else echo "There is no tests/bench yet."; fi
+	@exec $(RUN) -m tests.bench
 
 soak: environment  ## The release column of docs/reliability.md; goes on where it was interrupted
 	@exec $(RUN) -m tests.soak $(SOAK)
+
+sbom: environment  ## What a deployment installs, as CycloneDX: sbom.json
+	.venv/bin/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --of JSON -o sbom.json
+
+mutants: environment  ## Changes the core in small ways, and counts those that no test notices
+	@exec $(RUN) -m tooling.mutants $(MUTANTS)
 
 generate: environment  ## What is made from the registry: functions.yaml, OpenAPI, client, tables
 	@exec $(RUN) -m tooling.generate

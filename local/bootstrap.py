@@ -27,6 +27,7 @@ WEB = ROOT / "web"
 
 PYTHON_AT_LEAST = (3, 11)
 NODE_AT_LEAST = 20
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 JAVA_AT_LEAST = 11
 _TELL_EACH_SECONDS = 10
 
@@ -50,9 +51,11 @@ def major_version(command: "list[str]", pattern: str) -> int:
     return int(found.group(1)) if found else 0
 
 
-def missing() -> "list[str]":
-    """What this machine lacks, each with the command that installs it."""
+def missing(*, browser: bool) -> "list[str]":
+    """What this machine lacks, each with the command that installs it; for the tests, also a *browser*."""
     lacks = []
+    if browser and not any(map(shutil.which, BROWSERS)):
+        lacks.append("Chromium, for the tests:\n    sudo apt-get install chromium")
     if sys.version_info < PYTHON_AT_LEAST:
         lacks.append(
             f"Python 3.11 or newer (this is {sys.version.split()[0]}):\n    sudo apt-get install python3\n"
@@ -167,6 +170,7 @@ def web_pages() -> None:
     stamp = WEB / "dist" / ".lectern"
     skipped = {WEB / "dist", WEB / "node_modules"}
     sources = [path for path in WEB.rglob("*") if path.is_file() and not skipped.intersection(path.parents)]
+    sources.append(ROOT / "docs" / "openapi.json")  # the reference shows it
     if stamp.exists() and not (WEB / "dist" / "index.html").exists():
         stamp.unlink()
     once("Web pages", stamp, digest(sources), [["npm", "run", "--prefix", WEB, "--silent", "build"]])
@@ -191,10 +195,14 @@ def also_known_as(alias: Path, target: str) -> None:
 
 def main() -> int:
     """Prepare the checkout, one at a time; each part is made only when its lock or its sources changed."""
-    argparse.ArgumentParser(description=main.__doc__).parse_args()
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument(
+        "--browser", action="store_true", help="make sure that there is a browser to test with"
+    )
+    arguments = parser.parse_args()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-    lacks = missing()
+    lacks = missing(browser=arguments.browser)
     if lacks:
         say("Lectern needs, on this machine:\n\n" + "\n\n".join(lacks) + "\n")
         return 1
