@@ -1,0 +1,129 @@
+"""What the simulation found about the assignment document, each by itself: it ends showing what is true."""
+
+import asyncio
+import contextlib
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from shared.documents.base import Replace
+from shared.documents.memory import MemoryDocuments
+from shared.errors import DeadlineExceeded, PreconditionLost, Unavailable
+from shared.learning.answers import AnswerSubmitted, canonical
+from shared.learning.assignments import GradingPolicy
+from shared.ledger.merging import MergeSettings
+from shared.topics.memory import MemoryTopic
+from tests.faults.services import FaultyServices, MemoryArchive
+from tests.simulation import forms
+from tests.simulation.world import EPOCH
+
+PATH = "assignments/assignment"
+
+
+class LateWrites:
+    """Documents whose next write of the assignment document arrives only when it is told to."""
+
+    def __init__(self, inner):
+        self.inner = inner
+        self.hold = False
+        self.held = None
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    async def commit(self, writes):
+        if self.hold and writes[0].path == PATH:
+            self.hold, self.held = False, writes
+            message = "no answer in time"
+            raise DeadlineExceeded(message)
+        return await self.inner.commit(writes)
+
+
+@pytest.fixture
+async def store():
+    store = MemoryDocuments()
+    await store.commit(forms.documents_of(forms.make("assignment", 2, GradingPolicy()), EPOCH))
+    return store
+
+
+def worker(documents, gather_seconds=0.0):
+    return FaultyServices(
+        documents=documents,
+        topic=MemoryTopic(),
+        archive=MemoryArchive({}),
+        now=lambda: datetime.now(UTC),
+        clock=time.monotonic,
+        jitter=lambda: 0.5,
+        merging=MergeSettings(gather_seconds=gather_seconds, rollup_seconds=0),
+    ).merger
+
+
+def answer(number):
+    text = canonical(forms.ANSWERS["truth"][0])
+    return AnswerSubmitted(
+        "assignment", "truth", f"s-{number}", f"submission-{number}", text, number, "function"
+    )
+
+
+async def shown(store):
+    [document] = await store.get([PATH])
+    as_of = document.fields["asOf"]
+    return (as_of["events"], as_of["pending"])
+
+
+async def test_what_another_worker_saw_waiting_does_not_stay(store):
+    merger = worker(store)
+    await merger.merge([answer(1)], by="message")
+    assert await shown(store) == (1, 0)
+    [document] = await store.get([PATH])
+    as_of = {**document.fields["asOf"], "pending": 4}
+    await store.commit([Replace(PATH, {"asOf": as_of}, document.version)])
+
+    await merger.merge([answer(1)], by="message")
+
+    assert await shown(store) == (1, 0)
+
+
+async def test_a_caller_who_was_cut_off_does_not_take_the_roll_up_along(store):
+    merger = worker(store, gather_seconds=0.05)
+    cut = asyncio.create_task(merger.merge([answer(1)], by="message"))
+    await asyncio.sleep(0.01)
+    cut.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await cut
+
+    await merger.merge([answer(1)], by="message")  # its message comes again, into the same batch
+
+    assert await shown(store) == (1, 0)
+
+
+async def test_a_write_that_comes_too_late_is_fenced_off(store):
+    late = LateWrites(store)
+    merger = worker(late)
+    await merger.merge([answer(1)], by="message")
+    late.hold = True
+    with pytest.raises(Unavailable):
+        await merger.merge([answer(2)], by="message")
+    await merger.merge([answer(2)], by="message")
+    assert await shown(store) == (2, 0)
+
+    with pytest.raises(PreconditionLost):
+        await store.commit(late.held)
+
+
+async def test_a_write_that_comes_too_late_is_fenced_off_even_if_nothing_else_changed(store):
+    late = LateWrites(store)
+    merger = worker(late)
+    await merger.merge([answer(1)], by="message")
+    [before] = await store.get([PATH])
+    late.hold = True
+    with pytest.raises(Unavailable):
+        await merger.figures.roll_up("assignment", anew=True)
+
+    await merger.merge([answer(1)], by="message")
+
+    [after] = await store.get([PATH])
+    assert after.version != before.version
+    with pytest.raises(PreconditionLost):
+        await store.commit(late.held)
