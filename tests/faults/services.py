@@ -8,6 +8,7 @@ from typing import Any
 from functions.answers import _ring
 from shared.catalog.catalog import Catalog
 from shared.errors import Conflict, NotFound
+from shared.learning import receipts
 from shared.learning.answers import AnswerSubmitted
 from shared.ledger.accepting import Recorded
 from shared.ledger.browser_answers import from_browser
@@ -118,7 +119,7 @@ async def _at_once(_operation: str, _detail: str, effect: Callable[[], Awaitable
 async def accept(services: Services, event: AnswerSubmitted) -> Recorded:
     """``submit_answer``, of an event that was decided already."""
     recorded = await services.pending_answers.record(event)
-    await _ring(recorded, services)
+    await _ring(recorded, receipts.issue(recorded.event, recorded.text, key=services.receipt_key), services)
     return recorded
 
 
