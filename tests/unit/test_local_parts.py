@@ -146,10 +146,11 @@ def test_what_the_machine_lacks_is_named_with_commands(
     monkeypatch.setattr(bootstrap, "BIN", tmp_path)
     monkeypatch.setattr(bootstrap.importlib.util, "find_spec", lambda _: None)
     monkeypatch.setattr(bootstrap.sys, "version_info", (3, 10))
-    text = "\n".join(bootstrap.missing())
+    text = "\n".join(bootstrap.missing(browser=True))
     for package in ("install python3\n", "python3-venv", "nodejs", "default-jre-headless"):
         assert f"sudo apt-get install {package}" in f"{text}\n" or package in text
-    assert len(bootstrap.missing()) == 4
+    assert len(bootstrap.missing(browser=True)) == 5
+    assert len(bootstrap.missing(browser=False)) == 4
 
 
 def test_prepared_step_is_not_done_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
