@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from local.processes import die_with_parent
 from tests.faults.figures import VARIABLE
 
 ROOT = Path(__file__).parents[2]
@@ -148,42 +150,44 @@ class State:
         draft.replace(self._path)
 
 
-def run(unit: Unit, number: int) -> dict[str, object]:
+def run(unit: Unit, number: int, running: set[subprocess.Popen[str]]) -> dict[str, object]:
     """Run *unit* in a process of its own; returns what there is to say about it."""
     figures = FOLDER / f"figures-{number}"
     figures.unlink(missing_ok=True)
     began = time.monotonic()
-    finished = subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, *unit.arguments],
         cwd=ROOT,
         env={**os.environ, **unit.environment, VARIABLE: str(figures)},
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        check=False,
+        process_group=0,
+        preexec_fn=die_with_parent,
     )
+    running.add(process)
+    output, _ = process.communicate()
+    running.discard(process)
     measured: dict[str, float] = {}
     lines = figures.read_text().splitlines() if figures.exists() else []
     for line in lines:
         for name, value in json.loads(line).items():
             measured[name] = _joined(name, measured.get(name), value)
-    seeds = re.search(
-        r"^(\d+) seeds, (\d+) failed, (\d+) answers, (\d+) operations", finished.stdout, re.MULTILINE
-    )
+    seeds = re.search(r"^(\d+) seeds, (\d+) failed, (\d+) answers, (\d+) operations", output, re.MULTILINE)
     if seeds:
         measured |= dict(
             zip(("seeds", "failed", "answers", "operations"), map(int, seeds.groups()), strict=True)
         )
     figures.unlink(missing_ok=True)
-    output = finished.stdout + finished.stderr
     return {
         "goal": unit.goal,
         "name": unit.name,
-        "passed": finished.returncode == 0,
+        "passed": process.returncode == 0,
         "seconds": time.monotonic() - began,
         "figures": measured,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        **({} if finished.returncode == 0 else {"output": output[-4000:]}),
+        **({} if process.returncode == 0 else {"output": output[-4000:]}),
     }
 
 
@@ -251,13 +255,15 @@ def main() -> int:
 
 def _work(state: State, waiting: list[Unit], jobs: int) -> None:
     numbers = iter(range(len(waiting)))
+    processes: set[subprocess.Popen[str]] = set()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     queue = iter(waiting)
     with ThreadPoolExecutor(jobs) as pool:
         running: dict[Future[dict[str, object]], Unit] = {}
         try:
             while True:
                 while len(running) < jobs and (unit := next(queue, None)) is not None:
-                    running[pool.submit(run, unit, next(numbers))] = unit
+                    running[pool.submit(run, unit, next(numbers), processes)] = unit
                 if not running:
                     return
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -268,6 +274,8 @@ def _work(state: State, waiting: list[Unit], jobs: int) -> None:
                     word = "passed" if result["passed"] else "FAILED"
                     print(f"{unit.goal} {unit.name}: {word} in {result['seconds']:.0f} s", flush=True)
         except KeyboardInterrupt:
+            for process in list(processes):
+                process.send_signal(signal.SIGINT)
             pool.shutdown(cancel_futures=True)
             print("Interrupted; the same command goes on from here.")
 
