@@ -275,7 +275,7 @@ def _work(state: State, waiting: list[Unit], jobs: int) -> None:
                     print(f"{unit.goal} {unit.name}: {word} in {result['seconds']:.0f} s", flush=True)
         except KeyboardInterrupt:
             for process in list(processes):
-                process.send_signal(signal.SIGINT)
+                process.terminate()
             pool.shutdown(cancel_futures=True)
             print("Interrupted; the same command goes on from here.")
 
