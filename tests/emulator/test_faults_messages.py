@@ -17,6 +17,7 @@ from tests.deployed import deployed, replace
 from tests.faults import figures
 from tests.simulation import forms
 from tests.simulation.world import EPOCH
+from tooling import dead_letters
 
 MESSAGES = figures.number("LECTERN_MESSAGES", 200)
 _pb_topic = pubsub.Topic.pb()
@@ -152,6 +153,36 @@ async def test_messages_repeated_reordered_and_poisoned_end_exact(app, project_i
     await deliver(app, [Message(data or b" ") for data in poison])
     assert await app.services.documents.count("deadLetters") == letters
     await check(app.services.documents, told, [form])
+
+
+async def test_letters_are_replayed_when_what_was_wrong_with_them_is_put_right(app):
+    imported = await app.imported("::t:: The Earth is round. {T}")
+    request = {
+        "assignmentId": imported["assignmentId"],
+        "questionId": imported["questions"][0]["questionId"],
+        "answer": {"value": True},
+        "submissionId": "submission-1",
+    }
+    await app.ok("submit_answer", request, uid="ann")
+    right = app.services.receipt_key
+    replace(app.services, receipt_key=b"a key that nobody has signed with, 32+")
+    for message in [*app.doorbell.messages, Message(b"poison")]:
+        assert (await app.push("merge_answers", message)).status_code == 204
+    assert await app.services.documents.count("deadLetters") == 2
+
+    async def post(name, body, headers):
+        return (await app.post(name, body, dict(headers))).status_code
+
+    assert await dead_letters.replay(app.services.documents, post) == dead_letters.Replayed(set_aside_again=2)
+    replace(app.services, receipt_key=right)
+    other = await dead_letters.replay(app.services.documents, post, function="ingest_answers")
+    assert other == dead_letters.Replayed()
+    done = await dead_letters.replay(app.services.documents, post)
+
+    assert done == dead_letters.Replayed(handled=1, set_aside_again=1)
+    assert (await app.assignment(imported["assignmentId"]))["asOf"]["events"] == 1
+    [left] = await dead_letters.letters(app.services.documents)
+    assert b"cG9pc29u" in left.fields["body"]
 
 
 async def test_an_outage_of_the_store_keeps_messages_and_their_replay_is_exact(app, project_id):
