@@ -25,6 +25,13 @@ from shared.learning.sharding import Shard, position
 MAX_ATTEMPTS_KEPT = 1000
 """More answers to one question than anybody gives; beyond it they are refused, to bound a register."""
 
+MAX_REPEATS_KEPT = 8000
+"""
+Attempts of one learner beyond the first at each question, over a whole assignment: one learner's
+registers are in one document, which must stay below 1 MiB. Counted so that no order of the same
+answers refuses another number of them.
+"""
+
 _NAME_DIGITS = 24
 """Of an event id's 64 hexadecimal digits a register keeps 24: 96 bits, among one student's attempts."""
 
@@ -42,6 +49,11 @@ class Row:
         self.attempts: dict[int, list[Attempt]] = {}
         self.effective: dict[int, Attempt] = {}
         self.counted = False
+
+    @property
+    def repeats(self) -> int:
+        """Attempts beyond the first at each question."""
+        return sum(map(len, self.attempts.values())) - len(self.attempts)
 
 
 class Refused(NamedTuple):
@@ -130,6 +142,9 @@ class Registers:
                 return None
             if len(kept) >= MAX_ATTEMPTS_KEPT:
                 message = f"more than {MAX_ATTEMPTS_KEPT} attempts at one question"
+                raise InvalidRequest(message)
+            if row is not None and row.repeats >= MAX_REPEATS_KEPT:
+                message = f"more than {MAX_REPEATS_KEPT} repeated attempts in one assignment"
                 raise InvalidRequest(message)
         credit, code = grading.grade(question, event.answer)
         attempt = Attempt(event.submitted_at, name, credit, code)

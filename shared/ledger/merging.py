@@ -243,7 +243,11 @@ class Merger:
             raise Unavailable(message) from error
         _count(folded, offers)
         state = self._states.get((assignment_id, shard))
-        if state is not None and (state.page_bytes > self._settings.page_bytes or lane.events > _CROWD):
+        if (
+            state is not None
+            and state.divisible
+            and (state.page_bytes > self._settings.page_bytes or lane.events > _CROWD)
+        ):
             await self._split(assignment_id, state)
         return folded
 

@@ -20,6 +20,9 @@ _MOST_BEHIND = 16
 """A page larger than a few dozen KiB is written with every 16th segment only; in between, whoever
 loads the shard folds the segments since."""
 
+_FINEST_BITS = 24
+"""Sixteen million intervals: what is still too large then is a few learners' who lie side by side."""
+
 _BYTES_PER_ATTEMPT = 38
 _BYTES_PER_STUDENT = 32
 _SCAN = 200
@@ -39,6 +42,11 @@ class ShardState:
     digest: str
     page_seq: int
     version: Version | None
+
+    @property
+    def divisible(self) -> bool:
+        """Whether a split could part its learners; one learner's registers stay together."""
+        return len(self.registers.rows) > 1 and self.shard.bits < _FINEST_BITS
 
     @property
     def page_bytes(self) -> int:

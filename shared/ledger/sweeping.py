@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from shared import metrics
 from shared.documents.base import Document, Documents
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, LecternError, Unavailable
 from shared.learning.answers import AnswerSubmitted, decode, moment
 from shared.ledger.base import FROM_BROWSERS, PENDING, pending_path
 from shared.ledger.browser_answers import from_browser
@@ -51,22 +51,30 @@ class Sweep:
         """
         Return when everything that was pending at the start is merged, by this sweep or by a message.
 
+        One assignment whose answers cannot be merged does not hold up the others'.
+
         Raises:
             Unavailable: something may be left; sweep again.
         """
         began = self._now()
         answers = unreadable = 0
+        failures: list[LecternError] = []
         while True:
             waiting = 0
             for collection in (PENDING, FROM_BROWSERS):
-                merged, bad, young = await self._pass(collection, began)
+                merged, bad, young = await self._pass(collection, began, failures)
                 answers, unreadable, waiting = answers + merged, unreadable + bad, waiting + young
+            if failures:
+                message = f"the answers of {len(failures)} assignments could not be merged"
+                raise Unavailable(message) from failures[0]
             if not waiting:
                 metrics.pending_answers.set(0)
                 return Swept(answers, unreadable)
             await asyncio.sleep(self._young.total_seconds() / 4)
 
-    async def _pass(self, collection: str, began: datetime) -> tuple[int, int, int]:
+    async def _pass(
+        self, collection: str, began: datetime, failures: list[LecternError]
+    ) -> tuple[int, int, int]:
         merged = bad = waiting = 0
         last: str | None = None
         while True:
@@ -87,16 +95,30 @@ class Sweep:
                     waiting += 1
                 else:
                     ripe.append(event)
-            await self._bring(ripe)
-            merged += len(ripe)
+            merged += await self._bring(ripe, failures)
             if len(page) < _PAGE:
                 return merged, bad, waiting
             last = page[-1].id
 
-    async def _bring(self, events: Sequence[AnswerSubmitted]) -> None:
-        if events:
-            await self._merger.merge(events, by="sweep", forget=False)
-            await self._documents.delete_each([pending_path(event) for event in events])
+    async def _bring(self, events: Sequence[AnswerSubmitted], failures: list[LecternError]) -> int:
+        by_assignment: dict[str, list[AnswerSubmitted]] = {}
+        for event in events:
+            by_assignment.setdefault(event.assignment_id, []).append(event)
+        outcomes = await asyncio.gather(
+            *(self._merger.merge(some, by="sweep", forget=False) for some in by_assignment.values()),
+            return_exceptions=True,
+        )
+        merged: list[AnswerSubmitted] = []
+        for some, outcome in zip(by_assignment.values(), outcomes, strict=True):
+            if isinstance(outcome, LecternError):
+                failures.append(outcome)
+            elif outcome is not None:
+                raise outcome
+            else:
+                merged += some
+        if merged:
+            await self._documents.delete_each([pending_path(event) for event in merged])
+        return len(merged)
 
 
 def read_pending(document: Document) -> AnswerSubmitted:
