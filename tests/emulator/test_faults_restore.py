@@ -1,5 +1,6 @@
 """The restore drill: export, destroy, restore into a new database process, and rebuild to the same bytes."""
 
+import contextlib
 import random
 import time
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from local.ports import HOST, Ports
 from local.processes import children
 from shared.documents.base import Create
 from shared.documents.firestore import FirestoreDocuments
+from shared.errors import Unavailable
 from shared.learning.answers import AnswerSubmitted, encode, microseconds
 from shared.learning.assignments import GradingPolicy
 from shared.ledger.base import PENDING
@@ -73,11 +75,19 @@ def services(documents):
     )
 
 
+async def patiently(work):
+    """What *work* comes to: a database process that has just started may be slow to answer."""
+    for _ in range(5):
+        with contextlib.suppress(Unavailable):
+            return await work()
+    return await work()
+
+
 async def test_what_was_exported_is_restored_and_rebuilt_to_the_same_bytes(emulator, tmp_path):
     rng = random.Random(5000)
     told, form = Told(), forms.make("assignment", 7, GradingPolicy())
     first, address, documents = await emulator()
-    await documents.commit(forms.documents_of(form, EPOCH))
+    await patiently(lambda: documents.commit(forms.documents_of(form, EPOCH)))
     events = []
     for number in range(EVENTS):
         question = rng.choice(form.questions).question_id
@@ -92,16 +102,13 @@ async def test_what_was_exported_is_restored_and_rebuilt_to_the_same_bytes(emula
         )
         events.append(event)
         told.acknowledge(event)
+    pending = [Create(f"{PENDING}/{event.event_id}", {"event": encode(event)}) for event in events]
     for start in range(0, EVENTS, 400):
-        await documents.create_each(
-            [
-                Create(f"{PENDING}/{event.event_id}", {"event": encode(event)})
-                for event in events[start : start + 400]
-            ]
-        )
+        await patiently(lambda start=start: documents.create_each(pending[start : start + 400]))
     # All but a handful are merged; the rest is pending when the backup is made.
     for start in range(0, EVENTS - 20, 1000):
-        await services(documents).merger.merge(events[start : min(start + 1000, EVENTS - 20)], by="message")
+        some = events[start : min(start + 1000, EVENTS - 20)]
+        await patiently(lambda some=some: services(documents).merger.merge(some, by="message"))
     grading = await services(documents).catalog.grading("assignment")
     before = await services(documents).history.rebuild(grading)
     [shown] = await documents.get(["assignments/assignment"])
@@ -122,7 +129,7 @@ async def test_what_was_exported_is_restored_and_rebuilt_to_the_same_bytes(emula
     await first.process.wait()
     [seed] = (tmp_path / "backup").glob("*.overall_export_metadata")
     _second, _, restored = await emulator(seed)
-    after = await services(restored).history.rebuild(grading)
+    after = await patiently(lambda: services(restored).history.rebuild(grading))
     took = time.monotonic() - began
 
     assert after == before

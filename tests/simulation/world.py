@@ -90,11 +90,14 @@ def draw(rng: Random) -> Plan:
         return weight * most * rng.choice([0.0, 0.3, 1.0])
 
     students = rng.randint(1, 6)
+    submissions = rng.randint(1, 4 * students)
+    if rng.random() < 0.02:  # now and then a crowd, or a learner who answers without end
+        students, submissions = rng.randint(1, 12), rng.randint(40, 120)
     return Plan(
         assignments=rng.choice([1, 1, 1, 2]),
         questions=rng.choice(forms.WIDTHS),
         students=students,
-        submissions=rng.randint(1, 4 * students),
+        submissions=submissions,
         span=rng.choice([0.05, 1.0, 5.0]),
         accepters=rng.randint(1, 2),
         workers=rng.randint(1, 3),
