@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
+from unicodedata import normalize
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from shared.errors import InvalidRequest
 from shared.learning.answers import read_response, takes_answers
@@ -13,7 +14,23 @@ from shared.learning.facts import DocumentId, Fact
 from shared.learning.grading import Grade, Grader, compile_grader
 from shared.learning.questions import AnswerKey, Question
 
-Title = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+_DIRECTION_CONTROLS = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)))
+
+
+def _plainly_directed(text: str) -> str:
+    """*text*, composed, and without what would turn around the text that follows it on a page."""
+    plain = normalize("NFC", text.translate(_DIRECTION_CONTROLS)).strip()
+    if not plain:
+        message = "a title has letters"
+        raise ValueError(message)
+    return plain
+
+
+Title = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
+    AfterValidator(_plainly_directed),
+]
 
 
 class GradingPolicy(Fact):

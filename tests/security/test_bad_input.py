@@ -303,3 +303,24 @@ def test_no_text_takes_long_to_compare_or_to_check(text):
         with contextlib.suppress(InvalidRequest):
             bodies.parse(body.encode())
     assert time.perf_counter() - began < 0.5
+
+
+@pytest.mark.parametrize(
+    ("title", "kept"),
+    [
+        ("admin\u202egnp.exe", "admingnp.exe"),
+        ("\u2066isolated\u2069", "isolated"),
+        ("e\u0301te", "\u00e9te"),
+        ("\u202e", None),
+        ("\u05e9\u05dc\u05d5\u05dd", "\u05e9\u05dc\u05d5\u05dd"),
+        ("a\u200fb", "a\u200fb"),
+    ],
+)
+async def test_a_title_turns_no_other_text_around(lessons, title, kept):
+    """SEC-10: overrides and isolates leave a name; marks that belong to the writing stay."""
+    response = await lessons.call("create_course", {"title": title}, TEACHER)
+    if kept is None:
+        assert response.status_code == 400
+    else:
+        stored = lessons.app.services.documents.dump()[f"courses/{response.json()['courseId']}"]
+        assert stored["title"] == kept
