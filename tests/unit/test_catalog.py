@@ -1,6 +1,7 @@
 """Who may see and teach what, decided by the catalogue alone; and how long it believes what it read."""
 
 import asyncio
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -183,6 +184,8 @@ class TestAssignments:
             "policy": {"attempts": "last", "maxAttempts": 3},
         }
         assert set(stored["answerKeys/quiz"]) == {"formVersion", "keys"}
+        assert all("questionId" in each for each in json.loads(stored["answerKeys/quiz"]["keys"]))
+        assert all("questionId" in each for each in stored["assignments/quiz/forms/1"]["questions"])
         assert set(stored["assignments/quiz/forms/1"]) == {"questions"}
 
     @pytest.mark.parametrize("course", ["closed", "open", "none"])
@@ -254,6 +257,20 @@ class TestAssignments:
         await school.documents.delete_each(["assignments/quiz/forms/1"])
         kind, message = await refusal(school.fresh().assignment(TESS, "quiz"))
         assert (kind, message) == (NotFound, "there is no such assignment")
+
+    @pytest.mark.parametrize("part", ["assignments/quiz", "assignments/quiz/forms/1", "answerKeys/quiz"])
+    async def test_an_assignment_that_lacks_a_part_is_not_graded(self, school, part):
+        await add(school)
+        await school.documents.delete_each([part])
+        kind, message = await refusal(school.fresh().grading("quiz"))
+        assert (kind, message) == (NotFound, "there is no such assignment")
+
+    async def test_a_list_has_five_hundred_at_most(self, school):
+        await add(school)
+        fields = school.documents.dump()["assignments/quiz"]
+        await school.documents.commit([Put(f"assignments/q{number}", fields) for number in range(300)])
+        await school.documents.commit([Put(f"assignments/r{number}", fields) for number in range(300)])
+        assert len(await school.catalog.assignments(ANN, "closed")) == 500
 
     async def test_how_finely_learners_are_divided_is_a_hint(self, school):
         await add(school)

@@ -9,7 +9,9 @@ import pytest
 from shared.errors import InvalidRequest
 from shared.learning.answers import (
     AnswerSubmitted,
+    SubmitAnswer,
     canonical,
+    decide,
     decode,
     encode,
     event_id,
@@ -17,8 +19,12 @@ from shared.learning.answers import (
     microseconds,
     moment,
     payload_digest,
+    read_response,
+    takes_answers,
     to_text,
 )
+from shared.learning.questions import Option, Question, RichText
+from shared.learning.responses import NumberResponse, OptionResponse, TextResponse
 
 
 def event(**changes):
@@ -94,3 +100,55 @@ def test_times_are_exact_to_the_microsecond():
 
 def test_equal_answers_are_equal_texts():
     assert canonical({"b": 1, "a": "é"}) == canonical({"a": "é", "b": 1}) == '{"a":"é","b":1}'
+
+
+def question(kind, **parts):
+    return Question(question_id="q", type=kind, name="n", text=RichText(text="t"), **parts)
+
+
+CHOICE = question("singleChoice", options=(Option(option_id="o", text=RichText(text="x")),))
+NOW = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
+
+
+def claimed(answer, **changes):
+    command = SubmitAnswer(assignment_id="a", question_id="q", answer=answer)
+    parts = {"student_id": "ann", "submission_id": "s", "now": NOW, "source": "function", **changes}
+    return decide(command, CHOICE, **parts)
+
+
+def test_what_is_recorded_is_the_claim_with_the_servers_who_and_when():
+    assert claimed(OptionResponse(option_id="o")) == AnswerSubmitted(
+        assignment_id="a",
+        question_id="q",
+        student_id="ann",
+        submission_id="s",
+        answer='{"optionId":"o"}',
+        submitted_at=microseconds(NOW),
+        source="function",
+    )
+
+
+@pytest.mark.parametrize("answer", [OptionResponse(option_id="other"), TextResponse(text="o")])
+def test_an_answer_that_does_not_fit_the_question_is_not_recorded(answer):
+    with pytest.raises(InvalidRequest):
+        claimed(answer)
+
+
+def test_a_stored_response_is_read_by_its_questions_shape():
+    for _ in range(2):
+        assert read_response('{"optionId":"o"}', CHOICE) == OptionResponse(option_id="o")
+        assert read_response('{"number":4}', question("numeric")) == NumberResponse(number=4)
+    for text in ('{"optionId":"other"}', '{"text":"o"}', '{"optionId":5}', "", "null"):
+        with pytest.raises(InvalidRequest):
+            read_response(text, CHOICE)
+    for text in ('{"number":"4"}', '{"number":true}'):
+        with pytest.raises(InvalidRequest):
+            read_response(text, question("numeric"))
+    with pytest.raises(InvalidRequest, match="takes no answer"):
+        read_response('{"text":"x"}', question("description"))
+
+
+def test_a_description_asks_nothing():
+    assert not takes_answers(question("description"))
+    assert takes_answers(CHOICE)
+    assert takes_answers(question("essay"))
