@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from shared import settings as deployed
 from tooling.scale.capacity import (
     DAY_OF_10_000,
     PUBLISHED_MONTHLY_COSTS,
@@ -20,7 +21,9 @@ from tooling.scale.model import (
     PAGE_BYTES,
     REGISTER_BYTES,
     REQUEST_BYTES,
+    REQUEST_SECONDS,
     STUDENT_BYTES,
+    SUBMIT_CPU_SECONDS,
     Load,
     Settings,
     collection,
@@ -32,6 +35,7 @@ from tooling.scale.model import (
     warm_up_seconds,
 )
 from tooling.scale.prices import US_MULTI_REGION, US_REGION, kept_instance
+from tooling.scale.tiers import TIERS, tier_for
 
 EXAM = Load(students=100_000)
 
@@ -194,3 +198,34 @@ class TestCapacity:
         assert instances_needed(3_333, seconds_each=1.0, concurrency=80, cpu_seconds=0.0007) == math.ceil(
             3_333 / 80
         )
+
+
+class TestTiers:
+    @pytest.mark.parametrize("learners", [100, 1_000, 10_000, 100_000])
+    def test_a_tier_holds_what_it_is_for(self, learners):
+        tier = tier_for(learners)
+        load = hot_assignment(learners)
+        settings = Settings(
+            shards=shards_for(load),
+            merge_seconds=tier.gather_milliseconds / 1000,
+            merge_events=tier.gather_events,
+            rollup_seconds=tier.rollup_seconds,
+        )
+        outcome = simulate(load, settings=settings)
+        assert outcome.failed == 0
+        assert outcome.hottest_document <= DOCUMENT_WRITES_PER_SECOND
+        per_second = 2 * load.answers / load.seconds
+        needed = instances_needed(
+            per_second, seconds_each=REQUEST_SECONDS, concurrency=80, cpu_seconds=SUBMIT_CPU_SECONDS
+        )
+        assert needed <= tier.max_instances
+
+    def test_tiers_are_what_can_be_set(self):
+        for tier in TIERS:
+            deployed.Settings(gather_milliseconds=tier.gather_milliseconds, gather_events=tier.gather_events)
+            assert 60 % tier.sweep_minutes == 0
+
+    def test_every_number_of_learners_has_a_tier(self):
+        assert [tier_for(n).name for n in (1, 1_000, 1_001, 10_000, 10_001, 10**7)] == [
+            "small", "small", "medium", "medium", "large", "large",
+        ]  # fmt: skip
