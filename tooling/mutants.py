@@ -28,7 +28,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 TESTS = {
-    "shared/learning/registers.py": ["tests/unit/learning/test_registers.py"],
+    "shared/learning/registers.py": [
+        "tests/unit/learning/test_registers_exactly.py",
+        "tests/unit/learning/test_registers.py",
+    ],
     "shared/learning/grading.py": ["tests/unit/learning/test_grading.py"],
     "shared/learning/answers.py": [
         "tests/unit/learning/test_records.py",
@@ -39,9 +42,11 @@ TESTS = {
 """The modules, and the tests that have to notice."""
 
 _SLOWER = "makes an equal adapter anew: slower, and nothing else"
+_FALSY = "None is as false as False to its one caller"
 _NOT_KEPT = "that something is missing is not remembered, so there is nothing to forget"
 
 EQUIVALENT: dict[str, str] = {
+    "shared/learning/registers.py Registers._apply: returns None: return False": _FALSY,
     "shared/learning/answers.py read_response: always: if adapter is None:": _SLOWER,
     "shared/catalog/catalog.py _Fresh.get: left out: self._kept.move_to_end(key)": (
         "decides only which of 2,000 values is read anew first"

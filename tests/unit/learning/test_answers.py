@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from shared.errors import InvalidRequest
+from shared.learning import answers
 from shared.learning.answers import (
     AnswerSubmitted,
     SubmitAnswer,
@@ -134,7 +135,8 @@ def test_an_answer_that_does_not_fit_the_question_is_not_recorded(answer):
         claimed(answer)
 
 
-def test_a_stored_response_is_read_by_its_questions_shape():
+def test_a_stored_response_is_read_by_its_questions_shape(monkeypatch):
+    monkeypatch.setattr(answers, "_ADAPTERS", {})
     for _ in range(2):
         assert read_response('{"optionId":"o"}', CHOICE) == OptionResponse(option_id="o")
         assert read_response('{"number":4}', question("numeric")) == NumberResponse(number=4)
