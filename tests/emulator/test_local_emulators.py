@@ -18,11 +18,14 @@ def test_emulators_end_when_either_is_killed(killed: str, tmp_path: Path) -> Non
     folder = tmp_path / "run"
     folder.mkdir()
     state = folder / "emulators.json"
-    with subprocess.Popen(["sleep", "600"]) as owner, subprocess.Popen(
-        [sys.executable, "-m", "local.emulators", str(state), "--owner", str(owner.pid)],
-        cwd=ROOT,
-        env={**os.environ, "LECTERN_LOCAL": str(folder)},
-    ) as keeper:
+    with (
+        subprocess.Popen(["sleep", "600"]) as owner,
+        subprocess.Popen(
+            [sys.executable, "-m", "local.emulators", str(state), "--owner", str(owner.pid)],
+            cwd=ROOT,
+            env={**os.environ, "LECTERN_LOCAL": str(folder)},
+        ) as keeper,
+    ):
         while not state.exists():
             assert keeper.poll() is None
             time.sleep(0.05)
