@@ -1,7 +1,7 @@
 """
 What one would build first, against what is here: one assignment, answered by 1, 100 and 1,000 users.
 
-``python -m tests.bench.naive [--seconds N]`` measures, writes ``bench/naive.json`` and draws
+``python -m tests.bench.naive [transaction] [increments] [lectern] [--seconds N]`` measures, writes ``bench/naive.json`` and draws
 ``docs/performance-naive.svg``; ``--draw`` only draws what was measured last.
 
 - *transaction*: each answer reads the assignment document, adds itself to its figures and writes it back,
@@ -171,10 +171,11 @@ async def lectern(emulators: dict[str, str], users: int, seconds: float) -> Seen
 DESIGNS = {"transaction": transaction, "increments": increments, "lectern": lectern}
 
 
-async def measure(seconds: float) -> dict:
-    """Each design under each number of users, on emulators and in a process of its own."""
-    rows = []
-    for name, users in itertools.product(DESIGNS, USERS):
+async def measure(designs: list[str], seconds: float) -> None:
+    """Each design under each number of users, on emulators and in a process of its own; into the file."""
+    known = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
+    rows = {(row["design"], row["users"]): row for row in known}
+    for name, users in itertools.product(designs, USERS):
         # Locks that a transaction left behind would stand in the next one's way.
         with TemporaryDirectory() as folder:
             async with children(logs=Path(folder)) as started:
@@ -191,13 +192,15 @@ async def measure(seconds: float) -> dict:
                 printed, _ = await process.communicate()
         row = json.loads(printed.splitlines()[-1])
         print(json.dumps(row), flush=True)
-        rows.append(row)
-    return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{os.cpu_count()} cores, emulators, Python {platform.python_version()}",
-        "load_average": round(os.getloadavg()[0], 1),
-        "rows": rows,
-    }
+        rows[name, users] = row
+        results = {
+            "date": datetime.now(UTC).date().isoformat(),
+            "machine": f"{os.cpu_count()} cores, emulators, Python {platform.python_version()}",
+            "load_average": round(os.getloadavg()[0], 1),
+            "rows": list(rows.values()),
+        }
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(results, indent=2) + "\n")
 
 
 async def one(name: str, users: int, seconds: float) -> dict:
@@ -283,6 +286,7 @@ def _bars(results: dict, figure: str, title: str, left: int) -> list[str]:
 def main() -> None:
     """Measure, unless it is only to be drawn."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("designs", nargs="*", choices=[*DESIGNS, []], default=[], help="all, unless named")
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--draw", action="store_true", help="draw what was measured last")
     parser.add_argument(
@@ -294,9 +298,7 @@ def main() -> None:
         print(json.dumps(asyncio.run(one(name, int(users), arguments.seconds))))
         return
     if not arguments.draw:
-        results = asyncio.run(measure(arguments.seconds))
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+        asyncio.run(measure(arguments.designs or list(DESIGNS), arguments.seconds))
     PLOT.write_text(draw(json.loads(RESULTS.read_text())))
 
 
