@@ -42,11 +42,23 @@ TESTS = {
 """The modules, and the tests that have to notice."""
 
 _SLOWER = "makes an equal adapter anew: slower, and nothing else"
+_UNDONE = "takes the same attempt out of the sums and puts it back"
+_ALWAYS_GRADED = "what a machine grades always has a credit, and never loses it"
+_SHORTCUT = "a shorter way to the same attempt"
+_UNREACHABLE = "one attempt at least competes, as a limit is at least 1"
 _FALSY = "None is as false as False to its one caller"
 _NOT_KEPT = "that something is missing is not remembered, so there is nothing to forget"
 
 EQUIVALENT: dict[str, str] = {
     "shared/learning/registers.py Registers._apply: returns None: return False": _FALSY,
+    "shared/learning/registers.py Registers._count: never: if before is attempt:": _UNDONE,
+    "shared/learning/registers.py Registers._count: constant False": _ALWAYS_GRADED,
+    "shared/learning/registers.py Registers._count: constant 2": _ALWAYS_GRADED,
+    "shared/learning/registers.py Registers.recount: constant 2": _ALWAYS_GRADED,
+    "shared/learning/registers.py _counting: never: if len(attempts) == 1:": _SHORTCUT,
+    "shared/learning/registers.py _counting: "
+    "always first: found if found is not None else attempts[0]": _UNREACHABLE,
+    "shared/learning/registers.py _counting: constant 0": _UNREACHABLE,
     "shared/learning/answers.py read_response: always: if adapter is None:": _SLOWER,
     "shared/catalog/catalog.py _Fresh.get: left out: self._kept.move_to_end(key)": (
         "decides only which of 2,000 values is read anew first"

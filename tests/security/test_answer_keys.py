@@ -5,7 +5,6 @@ reader of logs can see is searched for all of them, in many disguises.
 
 import json
 import logging
-import time
 from dataclasses import dataclass, field
 
 import httpx
@@ -263,9 +262,7 @@ async def test_a_browsers_stream_of_an_assignment_holds_no_key(app):
         assert set(question) == allowed
         for option in question["options"]:
             assert set(option) == {"optionId", "text"}
-    began = time.perf_counter()
     assert not any(seen(key, json.dumps(form, default=str).encode()) for key in KEYS.values())
-    assert time.perf_counter() - began < 5
 
 
 def test_the_order_of_options_and_choices_tells_nothing():

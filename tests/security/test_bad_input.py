@@ -288,21 +288,21 @@ def test_no_source_takes_long_to_refuse(form):
     """SEC-11: half a megabyte of what repetitions stumble over."""
     for text in REDOS:
         for source in (text * (200_000 // len(text)), f"::q:: x {{={text} ~b}}", f"q {{{text}"):
-            began = time.perf_counter()
+            began = time.process_time()
             with contextlib.suppress(InvalidRequest):
                 parse(source, form, seed="s")
-            assert time.perf_counter() - began < 10, (form, text[:20], len(source))
+            assert time.process_time() - began < 10, (form, text[:20], len(source))
 
 
 @pytest.mark.parametrize("text", REDOS, ids=range(len(REDOS)))
 def test_no_text_takes_long_to_compare_or_to_check(text):
-    began = time.perf_counter()
+    began = time.process_time()
     folded(text)
     folded_pattern(text)
     for body in (json.dumps({"text": text}), text):
         with contextlib.suppress(InvalidRequest):
             bodies.parse(body.encode())
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,10 @@
 import pytest
 
 from shared.errors import InvalidRequest
+from shared.learning.answers import AnswerSubmitted
+from shared.learning.assignments import Assignment, Grading
 from shared.learning.attempts import AttemptsPolicy
+from shared.learning.importing.parsing import parse
 from shared.learning.questions import FULL_CREDIT
 from shared.learning.registers import MAX_ATTEMPTS_KEPT, MAX_REPEATS_KEPT, Registers
 from shared.learning.segments import ordered
@@ -149,3 +152,14 @@ def test_one_learner_repeats_so_often_in_an_assignment_and_no_more(monkeypatch):
     assert "repeated attempts" in folded.refused[0].reason
     # A question that was not answered yet is no repetition.
     assert registers.fold([event("ann", "q2", "a", 9, "s9")]).refused == []
+
+
+def test_a_code_that_is_no_mask_counts_no_option():
+    [keyed] = parse("How many? {#4}", "gift", seed="s").questions
+    question = keyed.question
+    assignment = Assignment(assignment_id="a1", course_id="c", title="t", questions=(question,))
+    registers = Registers(Grading.of(assignment, {question.question_id: keyed.answer_key}))
+    answer = AnswerSubmitted("a1", question.question_id, "ann", "s", '{"number":4}', 1, "function")
+    assert registers.fold([answer]).applied == [answer]
+    [item] = registers.sums.items
+    assert (item.answered, item.correct, sum(item.options)) == (1, 1, 0)
