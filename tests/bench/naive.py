@@ -278,7 +278,7 @@ def _bars(results: dict, figure: str, title: str, left: int) -> list[str]:
                 f'<text x="{x + 13}" y="{_BASE - height - 3:.1f}" text-anchor="middle" font-size="10">{label}</text>'
             )
         parts.append(
-            f'<text x="{left + 55 + group * 102}" y="{_BASE + 16}" text-anchor="middle">{users:,} users</text>'
+            f'<text x="{left + 55 + group * 102}" y="{_BASE + 16}" text-anchor="middle">{users:,} {"user" if users == 1 else "users"}</text>'
         )
     return parts
 
