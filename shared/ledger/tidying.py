@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared import metrics
-from shared.documents.base import Delete, Document, Documents, Replace, Write
+from shared.documents.base import Delete, Document, Documents, Fields, Replace, Write
 from shared.errors import PreconditionLost
 from shared.learning.segments import compress, decompress
 from shared.learning.sharding import Shard, named
@@ -101,15 +101,13 @@ class Tidying:
                 newest = document.fields["parts"][-1]["mergedAt"]
                 if not document.fields.get("archive"):
                     if document.fields["last"] <= page_seq and newest <= self._now() - self._archive_after:
-                        await self._move(assignment_id, shard, document, self._archive)
-                        archived += 1
+                        archived += await self._move(assignment_id, shard, document, self._archive)
                 elif (
                     document.fields.get("body")
                     and self._drop_after is not None
                     and newest <= self._now() - self._drop_after
                 ):
-                    await self._documents.commit([Replace(document.path, {"body": b""}, document.version)])
-                    dropped += 1
+                    dropped += await self._mark(document, {"body": b""})
         return Tidied(joined=joined, archived=archived, dropped=dropped)
 
     async def _join(self, assignment_id: str, shard: Shard, page_seq: int) -> int:
@@ -142,7 +140,7 @@ class Tidying:
             return 0  # another clean-up was here
         return len(rest)
 
-    async def _move(self, assignment_id: str, shard: Shard, document: Document, archive: Archive) -> None:
+    async def _move(self, assignment_id: str, shard: Shard, document: Document, archive: Archive) -> int:
         body = decompress(document.fields["body"])
         content = export(body.split(b"\n"))
         fields = document.fields
@@ -151,7 +149,15 @@ class Tidying:
         if restore(await archive.get(name), fields["parts"]) != body:
             message = f"{name} does not read back as it was written"
             raise BrokenChain(message)
-        await self._documents.commit([Replace(document.path, {"archive": name}, document.version)])
+        return await self._mark(document, {"archive": name})
+
+    async def _mark(self, document: Document, fields: Fields) -> int:
+        """Note something in a segment's document; 1 if it was still as it was read."""
+        try:
+            await self._documents.commit([Replace(document.path, fields, document.version)])
+        except PreconditionLost:
+            return 0  # another clean-up was here, or what is left of one; the next sees to the rest
+        return 1
 
     async def _recount(self, assignment_id: str, shards: Sequence[Shard]) -> Tidied:
         """Every answer is in exactly one segment and one head, and the assignment document says so."""

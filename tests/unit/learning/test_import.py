@@ -242,8 +242,8 @@ JSON_UNITS = ["[", "{", '{"a":', "1,", '"a",', '{"type":"essay"},', "\\", "[],",
 )
 def test_hostile_source_takes_seconds_at_most(form, unit, frame):
     source = frame.replace("%s", unit * (400 * 1024 // len(unit.encode())))
-    began = time.perf_counter()
+    began = time.process_time()
     result, details = attempt(source, form)
-    assert time.perf_counter() - began < 6
+    assert time.process_time() - began < 6
     assert bool(result) != bool(details)
     assert len(details) <= MAX_PROBLEMS + 1
