@@ -51,8 +51,11 @@ class Settings(BaseSettings):
     shard_page_bytes: int = Field(384 * 1024, ge=1024, le=512 * 1024)
     """A shard whose registers grow beyond this many bytes is split by learner range."""
     gather_milliseconds: int = Field(150, ge=0, le=2000)
-    """How long a merge waits for company, unless *gather_events* come first."""
+    """How long a shard's first merge waits for company, unless *gather_events* come first."""
     gather_events: int = Field(10, ge=1, le=500)
+    merge_seconds: float = Field(1.0, ge=0.0, le=10.0)
+    """The least time between two merges into one shard, unless *crowd_events* wait."""
+    crowd_events: int = Field(500, ge=1, le=2000)
     rollup_seconds: float = Field(1.0, ge=0.0, le=60.0)
     """The least time between two writes of one assignment document."""
 

@@ -124,6 +124,8 @@ class Services:
             settings=MergeSettings(
                 gather_seconds=settings.gather_milliseconds / 1000,
                 gather_events=settings.gather_events,
+                merge_seconds=settings.merge_seconds,
+                crowd_events=settings.crowd_events,
                 page_bytes=settings.shard_page_bytes,
                 rollup_seconds=settings.rollup_seconds,
             ),

@@ -127,6 +127,7 @@ def settings_for_tests(**settings) -> Settings:
         "receipt_key": RECEIPT_KEY,
         "ingest_key": INGEST_KEY,
         "gather_milliseconds": 5,
+        "merge_seconds": 0.0,
         "rollup_seconds": 0.0,
         "allowed_origins": ("https://school.example",),
     }

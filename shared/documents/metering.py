@@ -46,10 +46,13 @@ def charge(*, reads: int = 0, writes: int = 0, deletes: int = 0) -> None:
         if not count:
             continue
         setattr(TOTAL, kind, getattr(TOTAL, kind) + count)
+        by_function: dict[str, int] = {}
         for payer, share in zip(bills, _shares(count, len(bills)), strict=True):
-            if share:
-                setattr(payer, kind, getattr(payer, kind) + share)
-                metrics.billed_operations.labels(payer.function, kind).inc(share)
+            setattr(payer, kind, getattr(payer, kind) + share)
+            by_function[payer.function] = by_function.get(payer.function, 0) + share
+        for function, total in by_function.items():
+            if total:
+                metrics.billed_operations.labels(function, kind).inc(total)
 
 
 def current() -> tuple[Bill, ...]:
@@ -76,11 +79,12 @@ def divided(among: Sequence[Bill]) -> Iterator[None]:
     Fifty creations in one commit, of fifty requests, are a write each, and one RPC of the first's:
     however it is divided, the bills add up to the charge.
     """
-    token = _current.set(tuple(among))
+    before = _current.get()
+    _current.set(tuple(among))
     try:
         yield
     finally:
-        _current.reset(token)
+        _current.set(before)  # not by its token: a coroutine that was abandoned is closed in any context
 
 
 def _shares(count: int, payers: int) -> list[int]:

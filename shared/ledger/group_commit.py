@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from shared.documents.base import Create, Documents, Fields, Written
+from shared.documents.metering import Bill, current, divided
 from shared.errors import Unavailable
 
 _MOST_TOGETHER = 200
@@ -25,6 +26,7 @@ class Creation(NamedTuple):
 class _Waiting:
     creation: Create
     size: int
+    payers: tuple[Bill, ...] = field(default_factory=current)
     outcome: asyncio.Future[Creation] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -94,7 +96,10 @@ class GroupCommit:
             waiting = self._waiting.pop(next(iter(self._waiting)))
             batch.append(waiting)
             size += waiting.size
-        return await self._create([waiting.creation for waiting in batch]) if batch else []
+        if not batch:
+            return []
+        with divided([payer for waiting in batch for payer in waiting.payers]):
+            return await self._create([waiting.creation for waiting in batch])
 
     async def _create(self, creations: list[Create]) -> list[Creation]:
         for attempt in range(1, _TRIES + 1):

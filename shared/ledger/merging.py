@@ -16,6 +16,7 @@ from typing import Literal
 
 from shared import metrics
 from shared.documents.base import MAX_WRITES, Documents, Put
+from shared.documents.metering import Bill, current, divided
 from shared.errors import Conflict, NotFound, PreconditionLost, Unavailable
 from shared.learning.answers import AnswerSubmitted, encode
 from shared.learning.assignments import Grading
@@ -41,10 +42,18 @@ _DEADLINE_SECONDS = 45.0
 
 @dataclass(frozen=True, slots=True)
 class MergeSettings:
-    """How long answers gather, how large a page may grow, how often an assignment is rolled up."""
+    """
+    How long answers gather, how large a page may grow, how often an assignment is rolled up.
+
+    A shard's first merge waits *gather_seconds* or for *gather_events*; those that follow lie at least
+    *merge_seconds* apart, for Firestore sustains about one write a second to one document, unless
+    *crowd_events* wait.
+    """
 
     gather_seconds: float = 0.15
     gather_events: int = 10
+    merge_seconds: float = 1.0
+    crowd_events: int = 500
     page_bytes: int = 384 * 1024
     rollup_seconds: float = 1.0
 
@@ -64,6 +73,7 @@ class _Offer:
     by: By
     forget: bool
     caller: _Caller
+    payers: tuple[Bill, ...] = field(default_factory=current)
     done: asyncio.Future[bool] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -74,6 +84,7 @@ class _Lane:
     offers: list[_Offer] = field(default_factory=list)
     events: int = 0
     merging: int = 0
+    wanted: int = 0
     enough: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
@@ -183,7 +194,7 @@ class Merger:
         lane = self._lanes.setdefault((assignment_id, shard), _Lane())
         lane.offers.append(offer)
         lane.events += len(offer.events)
-        if lane.events >= self._settings.gather_events:
+        if lane.events >= lane.wanted:
             lane.enough.set()
         if lane.task is None:
             lane.task = asyncio.create_task(self._run(assignment_id, shard, lane))
@@ -192,7 +203,7 @@ class Merger:
         """Empty one lane, batch by batch; what arrives during a commit is the next batch."""
         finishing: set[asyncio.Task[None]] = set()
         while lane.offers:
-            await self._gather(lane)
+            await self._gather(lane, self._states.get((assignment_id, shard)))
             offers = _take(lane)
             lane.merging = sum(len(offer.events) for offer in offers)
             batch = asyncio.create_task(self._merge_batch(assignment_id, shard, lane, offers))
@@ -216,12 +227,18 @@ class Merger:
         if finishing:
             await asyncio.wait(finishing)
 
-    async def _gather(self, lane: _Lane) -> None:
-        if lane.events >= self._settings.gather_events:
+    async def _gather(self, lane: _Lane, state: ShardState | None) -> None:
+        settings = self._settings
+        rest = 0.0
+        if state is not None:
+            rest = state.written_at + settings.merge_seconds - asyncio.get_running_loop().time()
+        seconds = rest if rest > 0 else settings.gather_seconds
+        lane.wanted = settings.crowd_events if rest > 0 else settings.gather_events
+        if lane.events >= lane.wanted:
             return
         lane.enough.clear()
         try:
-            async with asyncio.timeout(self._settings.gather_seconds):
+            async with asyncio.timeout(seconds):
                 await lane.enough.wait()
         except TimeoutError:
             pass
@@ -233,7 +250,8 @@ class Merger:
         try:
             async with asyncio.timeout(_DEADLINE_SECONDS):
                 events = [event for offer in offers for event in offer.events]
-                folded = await self._fold_and_commit(assignment_id, shard, events)
+                with divided(_payers(offers)):
+                    folded = await self._fold_and_commit(assignment_id, shard, events)
                 if folded is None:
                     self._hand_down(assignment_id, shard, offers)
                     return None
@@ -253,9 +271,10 @@ class Merger:
 
     async def _finish(self, offers: list[_Offer]) -> None:
         """Remove the pending documents of a committed batch, then let its callers go on."""
-        forgotten = asyncio.create_task(
-            self._forget([event for offer in offers if offer.forget for event in offer.events])
-        )
+        with divided(_payers(offers)):
+            forgotten = asyncio.create_task(
+                self._forget([event for offer in offers if offer.forget for event in offer.events])
+            )
         await asyncio.wait([forgotten])
         if forgotten.cancelled() or forgotten.exception() is not None:
             _fail(offers, Unavailable("pending answers may be left"))
@@ -286,6 +305,7 @@ class Merger:
             try:
                 if folded.applied:
                     await self._shards.append(state, folded.applied, now=self._now())
+                    state.written_at = asyncio.get_running_loop().time()
             except (Conflict, PreconditionLost):
                 metrics.merge_commits.labels("lost").inc()
                 continue
@@ -350,6 +370,10 @@ class Merger:
         if state is None or state.version is None:
             return None
         return Totals(state.registers.events, state.registers.sums, 0)
+
+
+def _payers(offers: Iterable[_Offer]) -> list[Bill]:
+    return [payer for offer in offers for payer in offer.payers]
 
 
 def _take(lane: _Lane) -> list[_Offer]:

@@ -34,7 +34,11 @@ class BrokenChain(LecternError):
 
 @dataclass(slots=True)
 class ShardState:
-    """A shard as one worker knows it: current until a precondition says otherwise."""
+    """
+    A shard as one worker knows it: current until a precondition says otherwise.
+
+    *written_at* is the loop's time at which this worker last wrote its head.
+    """
 
     shard: Shard
     registers: Registers
@@ -42,6 +46,7 @@ class ShardState:
     digest: str
     page_seq: int
     version: Version | None
+    written_at: float = float("-inf")
 
     @property
     def divisible(self) -> bool:

@@ -49,7 +49,7 @@ async def _assignments(emulators: dict[str, str], report: Report, most: int) -> 
     for count in (1, most):
         store = material.documents(emulators, material.project())
         names = [await material.assignment(store, f"exam-{n}") for n in range(count)]
-        worker = material.merger(store, gather_events=20, rollup_seconds=0.0)
+        worker = material.merger(store, gather_events=20, merge_seconds=0.0, rollup_seconds=0.0)
         # As many merges in either case: of one assignment again and again, or of each six times.
         rounds = 6 * most // count
         batches = [material.answers(20 * (n + 1), name)[-20:] for n in range(rounds) for name in names]

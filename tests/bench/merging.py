@@ -115,7 +115,7 @@ async def _billed(emulators: dict[str, str], report: Report) -> None:
     ):
         store = material.documents(emulators, material.project())
         await material.assignment(store)
-        worker = material.merger(store, rollup_seconds=0.0, gather_seconds=0.0)
+        worker = material.merger(store, rollup_seconds=0.0, gather_seconds=0.0, merge_seconds=0.0)
         events = material.answers(together * 20)
         before = TOTAL.operations
         await put_on_record(store, events)

@@ -21,8 +21,10 @@ from shared.documents.base import Create
 from shared.documents.firestore import fill
 from shared.documents.messages import message as protobuf
 from shared.documents.metering import KINDS
+from shared.edge.logs import configure
 from shared.edge.registry import deployments
 from shared.learning.answers import event_id
+from shared.settings import Settings
 from shared.topics.base import Message
 from tests.deployed import INGEST_KEY, deployed, replace
 from tests.hot_documents import WatchedDocuments
@@ -263,6 +265,7 @@ def test_every_budget_is_of_a_function():
 
 
 async def test_the_log_line_of_a_request_tells_its_billed_operations(id_token, caplog, monkeypatch):
+    configure()
     monkeypatch.setattr(logging.getLogger("lectern"), "propagate", True)
     async with deployed(id_token) as app:
         form = await app.imported(QUIZ)
@@ -273,10 +276,27 @@ async def test_the_log_line_of_a_request_tells_its_billed_operations(id_token, c
     assert (line.reads, line.writes, line.deletes, line.rpcs) == (0, 1, 0, 1)
 
 
+async def test_requests_that_share_a_commit_share_its_bill(id_token, caplog, monkeypatch):
+    configure()
+    monkeypatch.setattr(logging.getLogger("lectern"), "propagate", True)
+    async with deployed(id_token) as app:
+        school = School(app, await app.imported(QUIZ))
+        answer = school.answers()[0]
+        with caplog.at_level("INFO", logger="lectern"):
+            async with asyncio.TaskGroup() as group:
+                for number in range(20):
+                    group.create_task(app.ok("submit_answer", answer, uid=f"student-{number}"))
+    mine = [each for each in caplog.records if getattr(each, "function", "") == "submit_answer"]
+    lines = {each.request_id: each for each in mine}.values()
+    assert [(line.reads, line.writes, line.deletes) for line in lines] == [(0, 1, 0)] * 20
+    assert 1 <= sum(line.rpcs for line in lines) < 20
+
+
 async def test_a_class_that_answers_for_a_while_writes_no_document_more_than_once_a_second(id_token):
-    """Fifteen answers a second for twelve seconds, whatever is still being merged meanwhile."""
-    settings = {"rollup_seconds": 1.0, "gather_milliseconds": 1000, "gather_events": 500}
-    async with deployed(id_token, **settings) as app:
+    """Fifteen answers a second for twelve seconds, with the settings that a deployment has by itself."""
+    names = ("gather_milliseconds", "gather_events", "merge_seconds", "crowd_events", "rollup_seconds")
+    usual = {name: Settings.model_fields[name].default for name in names}
+    async with deployed(id_token, **usual) as app:
         watched = WatchedDocuments(app.services.documents)
         replace(app.services, documents=watched)
         school = School(app, await app.imported(QUIZ))

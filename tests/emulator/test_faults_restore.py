@@ -70,7 +70,7 @@ def services(documents):
         now=lambda: datetime.now(UTC),
         clock=time.monotonic,
         jitter=lambda: 0.5,
-        merging=MergeSettings(gather_seconds=0, page_bytes=64_000, rollup_seconds=0),
+        merging=MergeSettings(gather_seconds=0, merge_seconds=0, page_bytes=64_000, rollup_seconds=0),
         young=timedelta(0),
     )
 

@@ -214,7 +214,7 @@ async def test_two_workers_at_once_lose_and_repeat_nothing(app):
             app.services.documents,
             grading_of=app.services.catalog.grading,
             now=lambda: datetime.now(UTC),
-            settings=MergeSettings(gather_seconds=0.001, rollup_seconds=0),
+            settings=MergeSettings(gather_seconds=0.001, merge_seconds=0, rollup_seconds=0),
         )
         for _ in range(2)
     ]

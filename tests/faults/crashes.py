@@ -117,7 +117,9 @@ class Journey:
             now=lambda: datetime.now(UTC),
             clock=time.monotonic,
             jitter=lambda: 0.1,
-            merging=MergeSettings(gather_seconds=0, gather_events=1, page_bytes=450, rollup_seconds=0),
+            merging=MergeSettings(
+                gather_seconds=0, gather_events=1, merge_seconds=0, page_bytes=450, rollup_seconds=0
+            ),
             variant=self._variant,
             young=timedelta(0),
         )

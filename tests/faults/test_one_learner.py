@@ -38,7 +38,7 @@ def worker(store):
         now=lambda: datetime.now(UTC),
         clock=time.monotonic,
         jitter=lambda: 0.5,
-        merging=MergeSettings(gather_seconds=0, page_bytes=400, rollup_seconds=0),
+        merging=MergeSettings(gather_seconds=0, merge_seconds=0, page_bytes=400, rollup_seconds=0),
         young=timedelta(0),
     )
 

@@ -55,7 +55,7 @@ def worker(documents, gather_seconds=0.0):
         now=lambda: datetime.now(UTC),
         clock=time.monotonic,
         jitter=lambda: 0.5,
-        merging=MergeSettings(gather_seconds=gather_seconds, rollup_seconds=0),
+        merging=MergeSettings(gather_seconds=gather_seconds, merge_seconds=0, rollup_seconds=0),
     ).merger
 
 

@@ -53,7 +53,9 @@ async def _serve(path: str, slot: int, config: dict[str, Any]) -> None:
         now=lambda: datetime.now(UTC),
         clock=time.monotonic,
         jitter=random.random,
-        merging=MergeSettings(gather_seconds=0.02, page_bytes=config["page_bytes"], rollup_seconds=0.05),
+        merging=MergeSettings(
+            gather_seconds=0.02, merge_seconds=0.05, page_bytes=config["page_bytes"], rollup_seconds=0.05
+        ),
         variant=MUTANTS.get(config["variant"], SOUND),
         young=timedelta(seconds=0.2),
     )

@@ -69,7 +69,7 @@ class Ledger:
             now=lambda: EPOCH + timedelta(days=1),
             clock=lambda: loop_time[0],
             jitter=lambda: 0.5,
-            merging=MergeSettings(gather_seconds=0, page_bytes=1200, rollup_seconds=0),
+            merging=MergeSettings(gather_seconds=0, merge_seconds=0, page_bytes=1200, rollup_seconds=0),
         )
 
 

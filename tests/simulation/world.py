@@ -53,6 +53,8 @@ class Plan:
     page_bytes: int
     gather_seconds: float
     gather_events: int
+    merge_seconds: float
+    crowd_events: int
     rollup_seconds: float
     latency: float
     skew: float
@@ -104,6 +106,8 @@ def draw(rng: Random) -> Plan:
         page_bytes=rng.choice([300, 700, 400_000, 400_000]),
         gather_seconds=rng.choice([0.0, 0.02, 0.15]),
         gather_events=rng.choice([1, 3, 10]),
+        merge_seconds=rng.choice([0.0, 0.0, 0.1, 1.0]),
+        crowd_events=rng.choice([5, 500]),
         rollup_seconds=rng.choice([0.0, 0.2, 1.0]),
         latency=rng.choice([0.002, 0.02, 0.2]),
         skew=rng.choice([0.0, 0.0, 0.3]),
@@ -158,6 +162,8 @@ class Process:
             merging=MergeSettings(
                 gather_seconds=world.plan.gather_seconds,
                 gather_events=world.plan.gather_events,
+                merge_seconds=world.plan.merge_seconds,
+                crowd_events=world.plan.crowd_events,
                 page_bytes=world.plan.page_bytes,
                 rollup_seconds=world.plan.rollup_seconds,
             ),

@@ -1,0 +1,261 @@
+"""
+A request's way through the border: bounds, sign-in, deadline, errors, CORS, the log line.
+
+It is the same for every function; what a function adds is in ``endpoint``.
+"""
+
+import asyncio
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import orjson
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from shared import metrics
+from shared.documents.metering import Bill, bill
+from shared.edge import problems
+from shared.edge.logs import configure, log
+from shared.edge.registry import ClientCall, Deployment, Role
+from shared.errors import (
+    DeadlineExceeded,
+    InvalidRequest,
+    LecternError,
+    NotAllowed,
+    NotSignedIn,
+    Rejected,
+    TooLarge,
+)
+from shared.identity.principal import Principal
+from shared.settings import Settings
+from shared.wiring import Services, services
+
+_CORS_MAX_AGE_SECONDS = 3600
+_METHOD_NOT_ALLOWED = 405
+_UNSUPPORTED_MEDIA_TYPE = 415
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request on its way through the border; *callable_envelope* once its body said so."""
+
+    request: Request
+    deployment: Deployment
+    settings: Settings
+    request_id: str
+    callable_envelope: bool = False
+
+
+Serve = Callable[[Exchange], Awaitable[Response]]
+
+
+async def answer(request: Request, deployment: Deployment, serve: Serve) -> Response:
+    """Serve one request of *deployment*; whatever happens, the reply is one of ours, and noted."""
+    configure()
+    began = time.perf_counter()
+    settings = services().settings
+    exchange = Exchange(request, deployment, settings, request_id=uuid.uuid4().hex)
+    with bill(deployment.name) as spent:
+        if request.method == "OPTIONS" and isinstance(deployment.trigger, ClientCall):
+            response = _preflight()
+        elif request.method != "POST":
+            response = _plain_problem(
+                exchange, _METHOD_NOT_ALLOWED, "Only POST is understood here", {"Allow": "POST, OPTIONS"}
+            )
+        else:
+            response = await _guarded(exchange, serve)
+    if isinstance(deployment.trigger, ClientCall):
+        _allow_origin(request, settings, response)
+    response.headers["X-Request-Id"] = exchange.request_id
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cache-Control"] = "no-store"
+    _note(exchange, response.status_code, time.perf_counter() - began, spent)
+    return response
+
+
+async def _guarded(exchange: Exchange, serve: Serve) -> Response:
+    if isinstance(exchange.deployment.trigger, ClientCall):
+        kind = exchange.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            return _plain_problem(
+                exchange, _UNSUPPORTED_MEDIA_TYPE, "Only application/json is understood here", {}
+            )
+    try:
+        async with asyncio.timeout(exchange.deployment.deadline_seconds):
+            return await serve(exchange)
+    except TimeoutError:
+        return _failure(exchange, DeadlineExceeded("this took too long"))
+    except ClientDisconnect:
+        return _failure(exchange, InvalidRequest("the body never came"))
+    except LecternError as error:
+        if not isinstance(error, Rejected):
+            log.warning(
+                "request_failed",
+                extra={"function": exchange.deployment.name, "code": type(error).__name__},
+                exc_info=error,
+            )
+        return _failure(exchange, error)
+    except Exception as error:  # noqa: BLE001  the one place where the unforeseen ends
+        log.error(
+            "request_crashed",
+            extra={"function": exchange.deployment.name, "request_id": exchange.request_id},
+            exc_info=error,
+        )
+        return _failure(exchange, error)
+
+
+async def read_body(exchange: Exchange) -> bytes:
+    """
+    The whole body.
+
+    Raises:
+        InvalidRequest: it is compressed.
+        TooLarge: it is larger than the function reads.
+    """
+    request, most = exchange.request, exchange.deployment.max_body_bytes
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        message = "compressed bodies are not read"
+        raise InvalidRequest(message)
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > most:
+            message = f"the body is larger than {most} bytes"
+            raise TooLarge(message)
+        chunks.append(chunk)
+    body = b"".join(chunks)
+    # Known this early so that even a refusal to sign in leaves in the envelope that the SDK reads.
+    exchange.callable_envelope = body[:64].lstrip().startswith(b'{"data"')
+    return body
+
+
+def _bearer(request: Request) -> str:
+    values = request.headers.getlist("authorization")
+    if len(values) != 1:
+        message = "sign in, and send your ID token once, as a bearer token"
+        raise NotSignedIn(message)
+    scheme, _, token = values[0].partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        message = "the Authorization header is not a bearer token"
+        raise NotSignedIn(message)
+    return token.strip()
+
+
+async def signed_in(exchange: Exchange, provided: Services) -> Principal:
+    """
+    Who is asking.
+
+    Raises:
+        NotSignedIn: nobody vouches for them, or for their app where App Check is enforced.
+        NotAllowed: the function is not for their role.
+    """
+    mode = exchange.settings.app_check
+    if mode != "off":
+        try:
+            await provided.identity.check_app(exchange.request.headers.get("x-firebase-appcheck", ""))
+        except NotSignedIn:
+            log.warning("app_check_failed", extra={"function": exchange.deployment.name})
+            if mode == "enforce":
+                raise
+    principal = await provided.identity.principal(_bearer(exchange.request))
+    if exchange.deployment.role is Role.TEACHER and not principal.is_teacher:
+        message = "only teachers may do this"
+        raise NotAllowed(message)
+    return principal
+
+
+async def from_platform(exchange: Exchange, provided: Services) -> None:
+    """
+    Accept the platform's own callers only.
+
+    Raises:
+        NotSignedIn: it is somebody else.
+    """
+    settings = exchange.settings
+    if settings.emulated and settings.project.startswith("demo-"):
+        return  # the emulators sign nothing
+    await provided.identity.check_platform(_bearer(exchange.request))
+
+
+def _failure(exchange: Exchange, error: BaseException) -> Response:
+    problem = problems.problem_of(error)
+    if exchange.callable_envelope:
+        response = as_json(problems.as_callable_error(error, request_id=exchange.request_id), problem.status)
+    else:
+        response = as_json(
+            problems.as_problem_json(error, request_id=exchange.request_id),
+            problem.status,
+            media_type="application/problem+json",
+        )
+    response.headers.update(problems.headers_of(error))
+    return response
+
+
+def _plain_problem(exchange: Exchange, status: int, title: str, headers: dict[str, str]) -> Response:
+    body = {
+        "type": "urn:lectern:problem:invalid-argument",
+        "title": title,
+        "status": status,
+        "detail": title,
+        "requestId": exchange.request_id,
+    }
+    response = as_json(body, status, media_type="application/problem+json")
+    response.headers.update(headers)
+    return response
+
+
+def _preflight() -> Response:
+    return Response(
+        status_code=204,
+        headers={
+            "Access-Control-Allow-Methods": "POST, OPTIONS",
+            "Access-Control-Allow-Headers": (
+                "authorization, content-type, x-firebase-appcheck, firebase-instance-id-token"
+            ),
+            "Access-Control-Max-Age": str(_CORS_MAX_AGE_SECONDS),
+        },
+    )
+
+
+def _allow_origin(request: Request, settings: Settings, response: Response) -> None:
+    response.headers["Vary"] = "Origin"
+    origin = request.headers.get("origin")
+    if origin is not None and origin in settings.allowed_origins:
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Expose-Headers"] = "Retry-After, X-Request-Id"
+
+
+def as_json(value: object, status: int, *, media_type: str = "application/json") -> Response:
+    """A reply with *value* as its body."""
+    return Response(orjson.dumps(value), status_code=status, media_type=media_type)
+
+
+def _trace(request: Request) -> str:
+    """The caller's trace, if it is one: a header is anybody's text, and logs take no text from anybody."""
+    value = request.headers.get("traceparent", "")
+    return value if _TRACEPARENT.fullmatch(value) else ""
+
+
+def _note(exchange: Exchange, status: int, seconds: float, spent: Bill) -> None:
+    name = exchange.deployment.name
+    metrics.requests.labels(name, str(status)).inc()
+    metrics.request_seconds.labels(name).observe(seconds)
+    log.info(
+        "request",
+        extra={
+            "function": name,
+            "status": status,
+            "duration_ms": round(seconds * 1000, 1),
+            "request_id": exchange.request_id,
+            "trace": _trace(exchange.request),
+            "reads": spent.reads,
+            "writes": spent.writes,
+            "deletes": spent.deletes,
+            "rpcs": spent.rpcs,
+        },
+    )
