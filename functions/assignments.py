@@ -172,7 +172,7 @@ class AssignmentAsOf(Fact):
     stats: Statistics
 
 
-@endpoint.client_call(status=200, deadline_seconds=30, max_body_bytes=2 * endpoint.KIB * endpoint.KIB)
+@endpoint.client_call(sensitive=True, deadline_seconds=30, max_body_bytes=2 * endpoint.KIB * endpoint.KIB)
 async def import_assignment(command: ImportAssignment, call: endpoint.Call) -> AssignmentImported:
     """
     Create an assignment from a question set; all of it, or nothing and the positions of what is wrong.
@@ -251,7 +251,7 @@ async def my_results(command: GetAssignment, call: endpoint.Call) -> MyResults:
     )
 
 
-@endpoint.client_call(deadline_seconds=30)
+@endpoint.client_call(sensitive=True, deadline_seconds=30)
 async def get_gradebook(command: GetGradebook, call: endpoint.Call) -> Gradebook:
     """Return a page of everybody's scores, for teachers of the course."""
     services = call.services
@@ -269,7 +269,7 @@ async def get_gradebook(command: GetGradebook, call: endpoint.Call) -> Gradebook
     return Gradebook(rows=tuple(_row(each) for each in found), next_cursor=cursor)
 
 
-@endpoint.client_call(deadline_seconds=300, max_body_bytes=4 * endpoint.KIB)
+@endpoint.client_call(sensitive=True, deadline_seconds=300, max_body_bytes=4 * endpoint.KIB)
 async def rebuild_assignment(command: RebuildAssignment, call: endpoint.Call) -> AssignmentRebuilt:
     """Replay an assignment's history and compare it with what is live, or replace that; for its teachers."""
     services = call.services
@@ -281,7 +281,7 @@ async def rebuild_assignment(command: RebuildAssignment, call: endpoint.Call) ->
     return AssignmentRebuilt(identical=rebuilt.identical, digest=rebuilt.digest, events=rebuilt.events)
 
 
-@endpoint.client_call(deadline_seconds=300)
+@endpoint.client_call(sensitive=True, deadline_seconds=300)
 async def get_assignment_as_of(command: GetAssignmentAsOf, call: endpoint.Call) -> AssignmentAsOf:
     """Return an assignment's figures as they were at a past moment; for its teachers."""
     services = call.services

@@ -46,7 +46,7 @@ async def create_course(command: CreateCourse, call: endpoint.Call) -> CourseCre
     return CourseCreated(course_id=course.course_id)
 
 
-@endpoint.client_call()
+@endpoint.client_call(sensitive=True)
 async def enroll_learner(command: EnrollLearner, call: endpoint.Call) -> LearnerEnrolled:
     """Make somebody a member of a course that the caller teaches; safe to repeat."""
     await call.services.catalog.enroll(call.principal, command.course_id, command.learner_id, command.role)

@@ -61,6 +61,17 @@ billed_operations = Counter(
     ["function", "kind"],
     registry=REGISTRY,
 )
+account_lookups = Counter(
+    "lectern_account_lookups",
+    "Requests that asked Auth whether accounts still stand, by outcome: done or failed.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+accounts_refused = Counter(
+    "lectern_accounts_refused",
+    "Valid tokens of revoked sessions and closed accounts.",
+    registry=REGISTRY,
+)
 firestore_operations = Gauge(
     "lectern_firestore_operations",
     "Billed Firestore operations of this process.",

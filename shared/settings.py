@@ -35,6 +35,8 @@ class Settings(BaseSettings):
 
     allowed_origins: tuple[str, ...] = ()
     """Browser origins that may call, exactly as browsers send them."""
+    check_revoked: bool = True
+    """Ask Auth whether sessions were revoked and accounts closed; needs ``firebaseauth.users.get``."""
     app_check: Literal["off", "monitor", "enforce"] = "off"
     events_audiences: tuple[str, ...] = ()
     """What an OIDC token's ``aud`` may be: the functions' URLs, as their callers name them."""

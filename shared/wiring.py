@@ -47,7 +47,7 @@ class Services:
 
     async def close(self) -> None:
         """End the connections that were made; for tests and for processes that end politely."""
-        for name in ("documents", "answers_waiting"):
+        for name in ("documents", "answers_waiting", "identity"):
             close = getattr(self.__dict__.get(name), "close", None)
             if close is not None:
                 await close()
@@ -80,14 +80,22 @@ class Services:
     @cached_property
     def identity(self) -> "Identity":
         """Firebase Auth."""
+        from shared.identity.accounts import Accounts, IdentityToolkit
         from shared.identity.firebase import FirebaseIdentity
 
+        accounts = None
+        if self.settings.check_revoked:
+            directory = IdentityToolkit(
+                project=self.settings.project, emulator_host=self.settings.auth_emulator_host
+            )
+            accounts = Accounts(directory, now=time.time)
         return FirebaseIdentity(
             project=self.settings.project,
             events_audiences=self.settings.events_audiences,
             events_accounts=self.settings.events_service_accounts,
             emulated=bool(self.settings.auth_emulator_host),
             now=self.now,
+            accounts=accounts,
         )
 
     @cached_property

@@ -129,6 +129,7 @@ def settings_for_tests(**settings) -> Settings:
         "gather_milliseconds": 5,
         "merge_seconds": 0.0,
         "rollup_seconds": 0.0,
+        "check_revoked": False,
         "allowed_origins": ("https://school.example",),
     }
     return Settings(**{**defaults, **settings})

@@ -64,6 +64,7 @@ def client_call(
     *,
     status: int = 200,
     role: Role = Role.SIGNED_IN,
+    sensitive: bool = False,
     deadline_seconds: int = 10,
     max_body_bytes: int = 64 * KIB,
     capacity: Capacity | None = None,
@@ -72,6 +73,8 @@ def client_call(
     Deploy a function that clients call, as a callable or as plain REST.
 
     The request and reply models are its annotations: ``async def f(command: Request, call: Call) -> Reply``.
+    A *sensitive* one refuses revoked sessions at once, for a question to Auth per call; what is for
+    teachers by role is sensitive.
     """
 
     def decorate(function: CallHandler[RequestT, ReplyT]) -> Handler:
@@ -94,7 +97,16 @@ def client_call(
                 text = f'{{"result":{text}}}'
             return Response(text, status_code=status, media_type="application/json")
 
-        return _deploy(function, trigger, role, serve, deadline_seconds, max_body_bytes, capacity)
+        return _deploy(
+            function,
+            trigger,
+            role,
+            serve,
+            deadline_seconds,
+            max_body_bytes,
+            capacity,
+            sensitive=sensitive or role is Role.TEACHER,
+        )
 
     return decorate
 
@@ -176,6 +188,8 @@ def _deploy(
     deadline_seconds: int,
     max_body_bytes: int,
     capacity: Capacity | None,
+    *,
+    sensitive: bool = False,
 ) -> Handler:
     name = function.__name__
 
@@ -197,6 +211,7 @@ def _deploy(
         max_body_bytes=max_body_bytes,
         capacity=capacity or Capacity(),
         handler=exported,
+        sensitive=sensitive,
     )
     register(deployment)
     return exported

@@ -162,7 +162,9 @@ async def signed_in(exchange: Exchange, provided: Services) -> Principal:
             log.warning("app_check_failed", extra={"function": exchange.deployment.name})
             if mode == "enforce":
                 raise
-    principal = await provided.identity.principal(_bearer(exchange.request))
+    principal = await provided.identity.principal(
+        _bearer(exchange.request), at_once=exchange.deployment.sensitive
+    )
     if exchange.deployment.role is Role.TEACHER and not principal.is_teacher:
         message = "only teachers may do this"
         raise NotAllowed(message)

@@ -100,6 +100,8 @@ class Deployment:
     max_body_bytes: int
     capacity: Capacity
     handler: Handler
+    sensitive: bool = False
+    """Whether a revoked session is refused at once, instead of within a minute."""
 
 
 _deployments: dict[str, Deployment] = {}

@@ -8,12 +8,13 @@ from shared.identity.principal import Principal
 class Identity(Protocol):
     """Checks the proofs that callers bring."""
 
-    async def principal(self, token: str) -> Principal:
+    async def principal(self, token: str, *, at_once: bool = False) -> Principal:
         """
-        The person whom an ID token stands for.
+        The person whom an ID token stands for; a revocation is heard of in a minute, or *at_once*.
 
         Raises:
-            NotSignedIn: the token is not valid, not for this project, or over.
+            NotSignedIn: the token is not valid, not for this project, over or revoked.
+            Unavailable: *at_once*, and nobody can say whether it was revoked.
         """
         ...
 

@@ -7,12 +7,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from shared.errors import NotSignedIn, Unavailable
+from shared.identity.accounts import Accounts
 from shared.identity.principal import Principal
 from shared.learning.facts import LearnerId
 
@@ -20,6 +21,14 @@ _MAX_TOKEN = 8192
 _SKEW_SECONDS = 5
 _KEPT = 20_000
 _MOST_SECONDS_KEPT = 300
+
+
+class _Known(NamedTuple):
+    """Whom a token stands for, until when that is remembered, and when it was issued (Unix seconds)."""
+
+    principal: Principal
+    until: float
+    issued_at: float
 
 
 class FirebaseIdentity:
@@ -38,9 +47,12 @@ class FirebaseIdentity:
         events_accounts: Collection[str],
         emulated: bool = False,
         now: Callable[[], datetime],
+        accounts: Accounts | None = None,
     ) -> None:
         """
         Accept tokens of *project*; OIDC tokens for *events_audiences*, of *events_accounts*.
+
+        Without *accounts*, a token counts until it expires, whatever becomes of its account.
 
         With *emulated*, ID tokens are the Auth emulator's, which are not signed.
         """
@@ -49,7 +61,8 @@ class FirebaseIdentity:
         self._events_accounts = frozenset(events_accounts)
         self._emulated = emulated
         self._now = now
-        self._known: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
+        self._accounts = accounts
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
 
     @cached_property
     def _app(self) -> Any:
@@ -69,14 +82,30 @@ class FirebaseIdentity:
 
         return Request(session=cachecontrol.CacheControl(requests.Session()))
 
-    async def principal(self, token: str) -> Principal:
+    async def principal(self, token: str, *, at_once: bool = False) -> Principal:
         """See the port."""
+        known = await self._verified(token)
+        if self._accounts is not None:
+            await self._accounts.check(
+                known.principal.uid,
+                signed_in_at=known.principal.signed_in_at.timestamp(),
+                issued_at=known.issued_at,
+                at_once=at_once,
+            )
+        return known.principal
+
+    async def close(self) -> None:
+        """End the connections to Auth."""
+        if self._accounts is not None:
+            self._accounts.close()
+
+    async def _verified(self, token: str) -> "_Known":
         if not token or len(token) > _MAX_TOKEN or not token.isascii():
             raise NotSignedIn(_REFUSED)
         key = hashlib.sha256(token.encode()).digest()
         known = self._known.get(key)
-        if known is not None and self._now().timestamp() < known[0]:
-            return known[1]
+        if known is not None and self._now().timestamp() < known.until:
+            return known
         claims = await asyncio.to_thread(self._verify, token)
         principal = Principal(
             uid=claims["sub"],
@@ -85,10 +114,13 @@ class FirebaseIdentity:
             email=claims.get("email", ""),
         )
         until = min(float(claims["exp"]), self._now().timestamp() + _MOST_SECONDS_KEPT)
-        self._known[key] = (until, principal)
+        issued_at = claims.get("iat")
+        self._known[key] = _Known(
+            principal, until, float(issued_at) if isinstance(issued_at, int | float) else 0.0
+        )
         if len(self._known) > _KEPT:
             self._known.popitem(last=False)
-        return principal
+        return self._known[key]
 
     def _verify(self, token: str) -> Mapping[str, Any]:
         """The claims of an ID token; https://firebase.google.com/docs/auth/admin/verify-id-tokens."""

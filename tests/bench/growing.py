@@ -52,7 +52,7 @@ async def _assignments(emulators: dict[str, str], report: Report, most: int) -> 
         worker = material.merger(store, gather_events=20, merge_seconds=0.0, rollup_seconds=0.0)
         # As many merges in either case: of one assignment again and again, or of each six times.
         rounds = 6 * most // count
-        batches = [material.answers(20 * (n + 1), name)[-20:] for n in range(rounds) for name in names]
+        batches = [material.answers(20, name, first=20 * n) for n in range(rounds) for name in names]
         warm = batches[: len(batches) // 6]
         for batch in warm:
             await worker.merge(batch, by="message")

@@ -4,7 +4,10 @@ import base64
 import json
 import time
 import uuid
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+
+import httpx
 
 from shared.catalog.catalog import Catalog
 from shared.documents.base import Create
@@ -93,8 +96,10 @@ def merger(store: FirestoreDocuments, **settings: float) -> Merger:
     return Merger(store, grading_of=catalog(store).grading, now=now, settings=MergeSettings(**settings))
 
 
-def answers(count: int, assignment_id: str = "exam", *, questions: int = QUESTIONS) -> list[AnswerSubmitted]:
-    """*count* different answers: students one after the other, every question each."""
+def answers(
+    count: int, assignment_id: str = "exam", *, questions: int = QUESTIONS, first: int = 0
+) -> list[AnswerSubmitted]:
+    """*count* different answers from the *first* on: students one after the other, every question each."""
     began = 1_790_000_000_000_000
     return [
         AnswerSubmitted(
@@ -106,11 +111,28 @@ def answers(count: int, assignment_id: str = "exam", *, questions: int = QUESTIO
             began + n,
             "function",
         )
-        for n in range(count)
+        for n in range(first, first + count)
     ]
 
 
-def token(name: str, uid: str) -> str:
+def tokens(env: Mapping[str, str], project: str, uids: Iterable[str]) -> list[str]:
+    """Open accounts for *uids* in the Auth emulator; an ID token of each."""
+    uids = list(uids)
+    url = f"http://{env['FIREBASE_AUTH_EMULATOR_HOST']}/identitytoolkit.googleapis.com/v1/projects/{project}"
+    for start in range(0, len(uids), 1000):
+        users = [{"localId": uid} for uid in uids[start : start + 1000]]
+        opened = httpx.post(
+            f"{url}/accounts:batchCreate",
+            json={"users": users},
+            headers={"Authorization": "Bearer owner"},
+            timeout=60,
+        )
+        assert opened.is_success, opened.text
+        assert not opened.json().get("error"), opened.text
+    return [_token(project, uid) for uid in uids]
+
+
+def _token(name: str, uid: str) -> str:
     """An ID token as the Auth emulator makes them."""
     at = int(time.time())
     claims = {

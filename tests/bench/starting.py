@@ -15,7 +15,7 @@ async def measure(emulators: dict[str, str], report: Report, *, quick: bool) -> 
     store = material.documents(emulators, project)
     await material.assignment(store)
     env = serving.environment(emulators, project)
-    bearer = material.token(project, "student")
+    [bearer] = material.tokens(env, project, ["student"])
     seconds: dict[str, list[float]] = {"hello": [], "submit_answer": []}
     for number in range(4 if quick else 8):
         seconds["hello"].append(_first_answer("hello", "tests/bench/baseline/main.py", env, b"{}", bearer))

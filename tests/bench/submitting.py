@@ -20,7 +20,7 @@ class Submitting:
     def __init__(self, emulators: dict[str, str], project: str) -> None:
         self.env = serving.environment(emulators, project)
         self._numbers = itertools.count()
-        self._tokens = [material.token(project, f"student-{n}") for n in range(_PEOPLE)]
+        self._tokens = material.tokens(self.env, project, (f"student-{n}" for n in range(_PEOPLE)))
 
     def request(self, _number: int) -> bytes:
         """A new answer, of one of a thousand students."""

@@ -42,11 +42,11 @@ async def _listen(env: dict[str, str], report: Report, rounds: int) -> None:
         )
     )
     project = env["GOOGLE_CLOUD_PROJECT"]
+    bearers = material.tokens(env, project, (f"listener-{number}" for number in range(rounds)))
     waits = []
     total = 0
     async with httpx.AsyncClient(timeout=30) as http:
-        for number in range(rounds):
-            bearer = material.token(project, f"listener-{number}")
+        for number, bearer in enumerate(bearers):
             sent = time.perf_counter()
             await asyncio.gather(
                 *(
@@ -82,7 +82,7 @@ async def _under_load(env: dict[str, str], report: Report, seconds: float) -> No
     """Batches of fifty from many students, as fast as they are taken; how many are merged meanwhile."""
     assignment, questions = await _assignment(env)
     project = env["GOOGLE_CLOUD_PROJECT"]
-    tokens = [material.token(project, f"load-{n}") for n in range(500)]
+    tokens = material.tokens(env, project, (f"load-{n}" for n in range(500)))
     batch = 50
     path = _url(env, "submit_answers")
     host, port = re.fullmatch(r"http://([^:]+):(\d+)", env["LECTERN_URL"]).groups()
@@ -125,7 +125,6 @@ async def _under_load(env: dict[str, str], report: Report, seconds: float) -> No
 
 async def _assignment(env: dict[str, str]) -> tuple[str, list[str]]:
     source = "\n\n".join(f"::q{n}:: Number {n}? {{#{n}}}" for n in range(20))
-    bearer = material.token(env["GOOGLE_CLOUD_PROJECT"], "bench-teacher").strip()
     async with httpx.AsyncClient(timeout=30) as http:
         signed_in = await http.post(
             f"http://{env['FIREBASE_AUTH_EMULATOR_HOST']}/identitytoolkit.googleapis.com/v1/accounts:signInWithPassword",

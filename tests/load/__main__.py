@@ -169,7 +169,7 @@ async def prepare(env: dict[str, str]) -> School:
             },
         )
         signed_in.raise_for_status()
-        tokens = [material.token(env["GOOGLE_CLOUD_PROJECT"], f"load-{n}") for n in range(_PEOPLE)]
+        tokens = material.tokens(env, env["GOOGLE_CLOUD_PROJECT"], (f"load-{n}" for n in range(_PEOPLE)))
         school = School(env, env["DEMO_COURSE_ID"], "", [], tokens)
         imported = await http.post(
             env["LECTERN_URL"] + school.path("import_assignment"),

@@ -19,6 +19,7 @@ import main
 from shared import wiring
 from shared.documents.memory import MemoryDocuments
 from shared.edge.registry import ClientCall, Deployment, deployments
+from shared.identity.accounts import Account, Accounts
 from shared.identity.firebase import FirebaseIdentity
 from shared.wiring import Services
 from tests.deployed import Deployed, replace, settings_for_tests
@@ -81,6 +82,14 @@ class CertificateServer:
         return self
 
 
+class Directory:
+    """Everybody has an account; Rita's sessions were revoked a minute ago, and Dov's account is disabled."""
+
+    def look_up(self, uids: Any) -> dict[str, Account]:
+        since = {"rita": time.time() - 60}
+        return {uid: Account(since.get(uid, 0.0), disabled=uid == "dov") for uid in uids}
+
+
 def signed_identity(project: str = PROJECT) -> FirebaseIdentity:
     """Identity as it is in production, with our own key where Google's would be."""
     identity = FirebaseIdentity(
@@ -88,6 +97,7 @@ def signed_identity(project: str = PROJECT) -> FirebaseIdentity:
         events_audiences=[AUDIENCE],
         events_accounts=[ACCOUNT],
         now=lambda: datetime.now(UTC),
+        accounts=Accounts(Directory(), now=time.time),
     )
     identity.__dict__["_request"] = CertificateServer()
     return identity
@@ -138,6 +148,8 @@ class Caller:
         match self.forgery:
             case "expired":
                 return id_token(self.uid, **self.claims, iat=now - 7200, auth_time=now - 7200, exp=now - 60)
+            case "revoked":
+                return id_token(self.uid, **self.claims, iat=now - 120, auth_time=now - 120)
             case "other key":
                 return id_token(self.uid, key=OTHER_KEY, **self.claims)
             case "alg none":
@@ -155,6 +167,8 @@ CALLERS = {
         Caller("expired", "tess", TEACHER, signed_in=False, forgery="expired"),
         Caller("forged signature", "tess", TEACHER, signed_in=False, forgery="other key"),
         Caller("alg none", "tess", TEACHER, signed_in=False, forgery="alg none"),
+        Caller("revoked", "rita", TEACHER, signed_in=False, forgery="revoked", parts=OWN),
+        Caller("disabled", "dov", TEACHER, signed_in=False, forgery="revoked", parts=OWN),
         Caller("student of another course", "oda", parts={"other": "student", "open": "student"}),
         Caller("fellow student", "ben", parts={"own": "student", "open": "student"}),
         Caller("teacher of another course", "otto", TEACHER, parts={"other": "teacher", "open": "teacher"}),
@@ -164,7 +178,6 @@ CALLERS = {
         Caller("the course's teacher", "tess", TEACHER, parts={"own": "teacher", "open": "student"}),
     )
 }
-"""A revoked or disabled account is no row: revocation is not looked at before the token expires (SEC-03)."""
 
 
 @dataclass
@@ -196,6 +209,9 @@ async def filled(app: Deployed) -> School:
         made = await app.course(teacher, open_enrollment=course == "open")
         school.courses[course] = made
         school.forms[course] = await app.imported(QUIZ, course_id=made, teacher=teacher)
+    for former in ("rita", "dov"):  # they would be let in, if nobody asked whether their accounts stand
+        enroll = {"courseId": school.courses["own"], "learnerId": former, "role": "teacher"}
+        await app.ok("enroll_learner", enroll, uid="tess", role="teacher")
     for course, teacher, learners in (("own", "tess", ("ann", "ben")), ("other", "otto", ("oda",))):
         for learner in learners:
             enroll = {"courseId": school.courses[course], "learnerId": learner}

@@ -1,0 +1,79 @@
+"""Sessions revoked and accounts closed in the real Auth emulator (SEC-03)."""
+
+import time
+
+import httpx
+import pytest
+
+from tests.deployed import deployed
+
+AUTH = "identitytoolkit.googleapis.com/v1"
+
+
+class Auth:
+    """The Auth emulator, as the Admin SDK speaks to it."""
+
+    def __init__(self, host, project):
+        self._host, self._project = host, project
+        self._http = httpx.Client(headers={"Authorization": "Bearer owner"}, timeout=30)
+
+    def _post(self, path, body):
+        response = self._http.post(f"http://{self._host}/{AUTH}/{path}", json=body)
+        assert response.is_success, response.text
+        return response.json()
+
+    def close(self):
+        self._http.close()
+
+    def account(self, uid):
+        self._post(f"projects/{self._project}/accounts", {"localId": uid, "email": f"{uid}@example.com"})
+
+    def change(self, uid, **changes):
+        self._post(f"projects/{self._project}/accounts:update", {"localId": uid, **changes})
+
+    def delete(self, uid):
+        self._post(f"projects/{self._project}/accounts:delete", {"localId": uid})
+
+
+@pytest.fixture
+def auth(emulators, project_id):
+    auth = Auth(emulators.auth, project_id)
+    auth.account("tess")
+    yield auth
+    auth.close()
+
+
+OLD = {"role": "teacher", "auth_time": int(time.time()) - 300, "iat": int(time.time()) - 300}
+
+
+@pytest.mark.parametrize(
+    "close",
+    [
+        lambda auth: auth.change("tess", validSince=str(int(time.time()))),
+        lambda auth: auth.change("tess", disableUser=True),
+        lambda auth: auth.delete("tess"),
+    ],
+    ids=["revoked", "disabled", "deleted"],
+)
+async def test_a_closed_account_is_refused_by_every_kind_of_function(auth, id_token, close):
+    auth.change("tess", validSince=str(int(time.time()) - 600))
+    async with deployed(id_token, check_revoked=True) as app:
+        course = await app.ok("create_course", {"title": "Course"}, uid="tess", **OLD)
+        close(auth)
+        refused = await app.call("create_course", {"title": "Another"}, uid="tess", **OLD)
+        assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+        # What a sensitive function has learnt holds for the others; they would have asked in a minute.
+        refused = await app.call("list_assignments", {"courseId": course["courseId"]}, uid="tess", **OLD)
+        assert refused.status_code == 401
+
+
+async def test_an_unreachable_directory_closes_sensitive_functions_only(auth, id_token):
+    async with deployed(id_token, check_revoked=True) as app:
+        auth.change("tess", validSince=str(int(time.time()) - 600))
+        course = await app.ok("create_course", {"title": "Course"}, uid="tess", **OLD)
+        app.services.identity._accounts._directory._url = "http://127.0.0.1:9/nobody"
+        app.services.identity._accounts._known.clear()
+        refused = await app.call("create_course", {"title": "Another"}, uid="tess", **OLD)
+        assert refused.status_code == 503
+        assert "retry-after" in refused.headers
+        await app.ok("list_assignments", {"courseId": course["courseId"]}, uid="tess", **OLD)
