@@ -97,7 +97,7 @@ def client_call(
                 text = f'{{"result":{text}}}'
             return Response(text, status_code=status, media_type="application/json")
 
-        return _deploy(
+        return deploy(
             function,
             trigger,
             role,
@@ -129,7 +129,7 @@ def topic(
             return Response(status_code=204)
 
         trigger = TopicTrigger(topic=name, doorbell=doorbell)
-        return _deploy(function, trigger, Role.PLATFORM, serve, deadline_seconds, 10 * KIB * KIB, capacity)
+        return deploy(function, trigger, Role.PLATFORM, serve, deadline_seconds, 10 * KIB * KIB, capacity)
 
     return decorate
 
@@ -151,7 +151,7 @@ def created(
             return Response(status_code=204)
 
         trigger = DocumentTrigger(document=document)
-        return _deploy(function, trigger, Role.PLATFORM, serve, deadline_seconds, 10 * KIB * KIB, capacity)
+        return deploy(function, trigger, Role.PLATFORM, serve, deadline_seconds, 10 * KIB * KIB, capacity)
 
     return decorate
 
@@ -169,7 +169,7 @@ def schedule(
             return as_json(report.model_dump(mode="json", by_alias=True), 200)
 
         trigger = ScheduleTrigger(schedule=cron)
-        return _deploy(function, trigger, Role.PLATFORM, serve, deadline_seconds, 64 * KIB, capacity)
+        return deploy(function, trigger, Role.PLATFORM, serve, deadline_seconds, 64 * KIB, capacity)
 
     return decorate
 
@@ -180,7 +180,7 @@ async def _set_aside(name: str, body: bytes, reason: str, provided: Services) ->
     log.error("message_set_aside", extra={"function": name, "reason": reason})
 
 
-def _deploy(
+def deploy(
     function: Callable[..., Awaitable[Any]],
     trigger: Trigger,
     role: Role,
@@ -191,6 +191,7 @@ def _deploy(
     *,
     sensitive: bool = False,
 ) -> Handler:
+    """Register *function* and wrap *serve*, its way through the border, into what is deployed."""
     name = function.__name__
 
     @functools.wraps(function)

@@ -8,18 +8,19 @@ import asyncio
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from shared import metrics
-from shared.documents.metering import Bill, bill
+from shared.documents.metering import Bill, bill, divided
 from shared.edge import problems
 from shared.edge.logs import configure, log
-from shared.edge.registry import ClientCall, Deployment, Role
+from shared.edge.registry import Deployment, PassThrough, Role
 from shared.errors import (
     DeadlineExceeded,
     InvalidRequest,
@@ -34,6 +35,27 @@ from shared.settings import Settings
 from shared.wiring import Services, services
 
 _CORS_MAX_AGE_SECONDS = 3600
+_ALLOWED_HEADERS = "authorization, content-type, x-firebase-appcheck, firebase-instance-id-token"
+_OPENAI_HEADERS = ", ".join(
+    ["openai-organization", "openai-project"]
+    + [
+        f"x-stainless-{name}"
+        for name in (
+            *(
+                "arch",
+                "helper-method",
+                "lang",
+                "os",
+                "package-version",
+                "poll-helper",
+                "retry-count",
+                "runtime",
+            ),
+            *("runtime-version", "timeout"),
+        )
+    ]
+)
+"""What OpenAI's client library for browsers sends beside."""
 _METHOD_NOT_ALLOWED = 405
 _UNSUPPORTED_MEDIA_TYPE = 415
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -41,13 +63,25 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 @dataclass(slots=True)
 class Exchange:
-    """One request on its way through the border; *callable_envelope* once its body said so."""
+    """
+    One request on its way through the border; *callable_envelope* once its body said so.
+
+    *goes_on* says that the reply is not over when it is returned: whoever sends the rest of it calls
+    ``finish`` at its end, and charges what it costs until then within ``still_billed``.
+    """
 
     request: Request
     deployment: Deployment
     settings: Settings
     request_id: str
     callable_envelope: bool = False
+    goes_on: bool = False
+    began: float = field(default_factory=time.perf_counter)
+    spent: Bill = field(default_factory=Bill)
+
+    def still_billed(self) -> AbstractContextManager[None]:
+        """Charge to this request what is charged within the block."""
+        return divided((self.spent,))
 
 
 Serve = Callable[[Exchange], Awaitable[Response]]
@@ -56,29 +90,33 @@ Serve = Callable[[Exchange], Awaitable[Response]]
 async def answer(request: Request, deployment: Deployment, serve: Serve) -> Response:
     """Serve one request of *deployment*; whatever happens, the reply is one of ours, and noted."""
     configure()
-    began = time.perf_counter()
     settings = services().settings
     exchange = Exchange(request, deployment, settings, request_id=uuid.uuid4().hex)
-    with bill(deployment.name) as spent:
-        if request.method == "OPTIONS" and isinstance(deployment.trigger, ClientCall):
-            response = _preflight()
-        elif request.method != "POST":
+    methods = ("GET", "POST") if isinstance(deployment.trigger, PassThrough) else ("POST",)
+    with bill(deployment.name) as exchange.spent:
+        if request.method == "OPTIONS" and deployment.for_clients:
+            response = _preflight(deployment, methods)
+        elif request.method not in methods:
             response = _plain_problem(
-                exchange, _METHOD_NOT_ALLOWED, "Only POST is understood here", {"Allow": "POST, OPTIONS"}
+                exchange,
+                _METHOD_NOT_ALLOWED,
+                f"Only {' and '.join(methods)} is understood here",
+                {"Allow": ", ".join([*methods, "OPTIONS"])},
             )
         else:
             response = await _guarded(exchange, serve)
-    if isinstance(deployment.trigger, ClientCall):
+    if deployment.for_clients:
         _allow_origin(request, settings, response)
     response.headers["X-Request-Id"] = exchange.request_id
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = "no-store"
-    _note(exchange, response.status_code, time.perf_counter() - began, spent)
+    if not exchange.goes_on:
+        finish(exchange, response.status_code)
     return response
 
 
 async def _guarded(exchange: Exchange, serve: Serve) -> Response:
-    if isinstance(exchange.deployment.trigger, ClientCall):
+    if exchange.deployment.for_clients and exchange.request.method == "POST":
         kind = exchange.request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             return _plain_problem(
@@ -186,7 +224,10 @@ async def from_platform(exchange: Exchange, provided: Services) -> None:
 
 def _failure(exchange: Exchange, error: BaseException) -> Response:
     problem = problems.problem_of(error)
-    if exchange.callable_envelope:
+    exchange.goes_on = False
+    if isinstance(exchange.deployment.trigger, PassThrough):
+        response = as_json(problems.as_openai_error(error, request_id=exchange.request_id), problem.status)
+    elif exchange.callable_envelope:
         response = as_json(problems.as_callable_error(error, request_id=exchange.request_id), problem.status)
     else:
         response = as_json(
@@ -199,7 +240,7 @@ def _failure(exchange: Exchange, error: BaseException) -> Response:
 
 
 def _plain_problem(exchange: Exchange, status: int, title: str, headers: dict[str, str]) -> Response:
-    body = {
+    body: dict[str, object] = {
         "type": "urn:lectern:problem:invalid-argument",
         "title": title,
         "status": status,
@@ -211,14 +252,13 @@ def _plain_problem(exchange: Exchange, status: int, title: str, headers: dict[st
     return response
 
 
-def _preflight() -> Response:
+def _preflight(deployment: Deployment, methods: Sequence[str]) -> Response:
+    theirs = f", {_OPENAI_HEADERS}" if isinstance(deployment.trigger, PassThrough) else ""
     return Response(
         status_code=204,
         headers={
-            "Access-Control-Allow-Methods": "POST, OPTIONS",
-            "Access-Control-Allow-Headers": (
-                "authorization, content-type, x-firebase-appcheck, firebase-instance-id-token"
-            ),
+            "Access-Control-Allow-Methods": ", ".join([*methods, "OPTIONS"]),
+            "Access-Control-Allow-Headers": _ALLOWED_HEADERS + theirs,
             "Access-Control-Max-Age": str(_CORS_MAX_AGE_SECONDS),
         },
     )
@@ -243,8 +283,10 @@ def _trace(request: Request) -> str:
     return value if _TRACEPARENT.fullmatch(value) else ""
 
 
-def _note(exchange: Exchange, status: int, seconds: float, spent: Bill) -> None:
-    name = exchange.deployment.name
+def finish(exchange: Exchange, status: int) -> None:
+    """Note that the reply to *exchange* is over: one log line, one observation."""
+    name, spent = exchange.deployment.name, exchange.spent
+    seconds = time.perf_counter() - exchange.began
     metrics.requests.labels(name, str(status)).inc()
     metrics.request_seconds.labels(name).observe(seconds)
     log.info(

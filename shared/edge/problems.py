@@ -67,6 +67,31 @@ def as_callable_error(error: BaseException, *, request_id: str) -> dict[str, Any
     return {"error": inner, "requestId": request_id}
 
 
+_OPENAI_TYPES = {
+    "unauthenticated": ("authentication_error", "invalid_api_key"),
+    "permission-denied": ("permission_error", "permission_denied"),
+    "resource-exhausted": ("rate_limit_error", "rate_limit_exceeded"),
+}
+
+
+def as_openai_error(error: BaseException, *, request_id: str) -> dict[str, Any]:
+    """The body of an error as OpenAI's client libraries read it."""
+    problem = problem_of(error)
+    server_side = problem.status >= 500  # noqa: PLR2004  HTTP's server errors
+    usual = ("server_error" if server_side else "invalid_request_error", problem.code.replace("-", "_"))
+    kind, code = _OPENAI_TYPES.get(problem.code, usual)
+    details = _details(error)
+    return {
+        "error": {
+            "message": _message(error, problem),
+            "type": kind,
+            "param": details[0].get("path") if details else None,
+            "code": code,
+        },
+        "requestId": request_id,
+    }
+
+
 def headers_of(error: BaseException) -> dict[str, str]:
     """What else a client should know, such as when to come back."""
     if isinstance(error, errors.TooManyRequests):

@@ -71,7 +71,27 @@ class ScheduleTrigger:
     time_zone: str = "Etc/UTC"
 
 
-Trigger = ClientCall | TopicTrigger | DocumentTrigger | ScheduleTrigger
+@dataclass(frozen=True, kw_only=True)
+class Passed:
+    """One path beneath a pass-through function, for the documents."""
+
+    method: str
+    path: str
+    summary: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassThrough:
+    """
+    Called by clients of another protocol, at paths beneath the function, by ``GET`` and ``POST``.
+
+    Its errors leave in OpenAI's envelope, its replies as the upstream sent them, often as streams.
+    """
+
+    paths: tuple[Passed, ...]
+
+
+Trigger = ClientCall | PassThrough | TopicTrigger | DocumentTrigger | ScheduleTrigger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +122,11 @@ class Deployment:
     handler: Handler
     sensitive: bool = False
     """Whether a revoked session is refused at once, instead of within a minute."""
+
+    @property
+    def for_clients(self) -> bool:
+        """Whether browsers and servers call it, rather than the platform."""
+        return isinstance(self.trigger, ClientCall | PassThrough)
 
 
 _deployments: dict[str, Deployment] = {}
