@@ -9,6 +9,7 @@ from shared.edge.registry import (
     ClientCall,
     Deployment,
     DocumentTrigger,
+    PassThrough,
     ScheduleTrigger,
     TopicTrigger,
 )
@@ -58,7 +59,7 @@ def _endpoint(function: Deployment) -> dict[str, Any]:
 
 def _trigger(function: Deployment) -> dict[str, Any]:
     match function.trigger:
-        case ClientCall():
+        case ClientCall() | PassThrough():
             return {"httpsTrigger": {"invoker": ["public"]}}
         case TopicTrigger(doorbell=False):
             # Its push subscription, with the dead-letter topic, is in infra/: Eventarc's have none.

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from shared.edge.registry import ClientCall, Deployment, Role
+from shared.edge.registry import ClientCall, Deployment, Passed, PassThrough, Role
 
 VERSION = "0.1.0"
 _PROBLEMS = {
@@ -85,10 +85,14 @@ def document(functions: Sequence[Deployment]) -> dict[str, Any]:
         ],
         "security": [{"idToken": []}],
         "paths": {
-            f"/{each.name}": {"post": _operation(each, call, references)} for each, call in calls(functions)
+            **{
+                f"/{each.name}": {"post": _operation(each, call, references)}
+                for each, call in calls(functions)
+            },
+            **_passed(functions),
         },
         "components": {
-            "schemas": {**definitions, "Problem": _PROBLEM_SCHEMA},
+            "schemas": {**definitions, "Problem": _PROBLEM_SCHEMA, **_openai_schemas(functions)},
             "securitySchemes": {
                 "idToken": {
                     "type": "http",
@@ -123,6 +127,66 @@ def _operation(function: Deployment, call: ClientCall, references: dict[Any, Any
             },
             **{str(status): _problem(text) for status, text in _PROBLEMS.items()},
         },
+    }
+
+
+def _passed(functions: Sequence[Deployment]) -> dict[str, Any]:
+    """The paths beneath pass-through functions; the shapes are OpenAI's."""
+    return {
+        f"/{each.name}{passed.path}": {passed.method.lower(): _passed_operation(each, passed)}
+        for each in functions
+        if isinstance(each.trigger, PassThrough)
+        for passed in each.trigger.paths
+    }
+
+
+def _passed_operation(function: Deployment, passed: Passed) -> dict[str, Any]:
+    anything: dict[str, Any] = {"application/json": {"schema": {"type": "object"}}}
+    operation: dict[str, Any] = {
+        "operationId": function.name + passed.path.replace("/", "_"),
+        "summary": passed.summary,
+        "tags": [function.module.rpartition(".")[2]],
+        "security": [{"idToken": []}],
+        "externalDocs": {"url": "https://platform.openai.com/docs/api-reference"},
+        "responses": {
+            "200": {
+                "description": "As OpenAI answers; with `stream`, as server-sent events.",
+                "content": anything,
+            },
+            **{
+                str(status): {
+                    "description": text,
+                    "content": {
+                        "application/json": {"schema": {"$ref": "#/components/schemas/OpenAIError"}},
+                    },
+                }
+                for status, text in {
+                    **_PROBLEMS,
+                    429: "A limit or a budget is spent; see `Retry-After`.",
+                }.items()
+            },
+        },
+    }
+    if passed.method == "POST":
+        operation["requestBody"] = {"required": True, "content": anything}
+    return operation
+
+
+def _openai_schemas(functions: Sequence[Deployment]) -> dict[str, Any]:
+    if not any(isinstance(each.trigger, PassThrough) for each in functions):
+        return {}
+    text = {"type": ["string", "null"]}
+    inner = {"message": {"type": "string"}, "type": {"type": "string"}, "param": text, "code": text}
+    return {
+        "OpenAIError": {
+            "type": "object",
+            "description": "An error as OpenAI's client libraries read it.",
+            "required": ["error"],
+            "properties": {
+                "error": {"type": "object", "properties": inner},
+                "requestId": {"type": "string"},
+            },
+        }
     }
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from shared.edge.registry import ClientCall, Deployment, DocumentTrigger, ScheduleTrigger, TopicTrigger
+from shared.edge.registry import Deployment, DocumentTrigger, ScheduleTrigger, TopicTrigger
 
 _HEADER = """\
 <!-- Made from the function registry by `make generate`; do not edit. -->
@@ -21,7 +21,7 @@ def render(functions: Sequence[Deployment]) -> str:
     """The text of ``docs/functions.md``."""
     lines = [_HEADER]
     for each in functions:
-        if isinstance(each.trigger, ClientCall):
+        if each.for_clients:
             size = f"{each.max_body_bytes // 1024} KiB"
             cells = [f"`{each.name}`", each.summary, each.role.value, size, f"{each.deadline_seconds} s"]
             lines.append(f"| {' | '.join(cells)} |\n")
@@ -31,7 +31,7 @@ def render(functions: Sequence[Deployment]) -> str:
     lines += [
         f"| `{each.name}` | {each.summary} | {_by(each)} | {each.deadline_seconds} s |\n"
         for each in functions
-        if not isinstance(each.trigger, ClientCall)
+        if not each.for_clients
     ]
     return "".join(lines)
 
