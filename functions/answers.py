@@ -12,6 +12,7 @@ from shared.edge import endpoint
 from shared.edge.events import CreatedDocument
 from shared.edge.logs import log
 from shared.edge.problems import as_callable_error
+from shared.edge.registry import RateClass
 from shared.errors import InvalidRequest, LecternError, Unavailable
 from shared.identity.principal import Principal
 from shared.learning import receipts
@@ -81,7 +82,7 @@ class ReceiptVerified(Fact):
     submitted_at: str
 
 
-@endpoint.client_call(status=202)
+@endpoint.client_call(status=202, rate=RateClass.SUBMIT)
 async def submit_answer(command: SubmitAnswer, call: endpoint.Call) -> AnswerAccepted:
     """
     Record one answer. 202: it is on record and will reach the assignment.
@@ -91,7 +92,7 @@ async def submit_answer(command: SubmitAnswer, call: endpoint.Call) -> AnswerAcc
     return await _accept(command, call)
 
 
-@endpoint.client_call(status=202, max_body_bytes=1024 * endpoint.KIB)
+@endpoint.client_call(status=202, max_body_bytes=1024 * endpoint.KIB, rate=RateClass.SUBMIT)
 async def submit_answers(command: SubmitAnswers, call: endpoint.Call) -> AnswerOutcomes:
     """
     Record up to 50 answers; each has its own outcome, and duplicates are skipped.

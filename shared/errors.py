@@ -15,6 +15,7 @@ What can go wrong, as a tree.
         ├── DeadlineExceeded      deadline-exceeded     504
         ├── PreconditionLost      aborted               409   somebody else wrote first
         └── TooManyRequests       resource-exhausted    429   Retry-After
+            └── BudgetSpent       resource-exhausted    429   a ceiling of money is reached
 
 Only ``shared/edge/problems.py`` turns these into HTTP statuses.
 """
@@ -80,3 +81,12 @@ class TooManyRequests(Unavailable):
         """Name the limit in *message* and when to come back, in whole seconds."""
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class BudgetSpent(TooManyRequests):
+    """A ceiling of money is reached; ``ceiling`` says whose: a scope, or ``killSwitch``."""
+
+    def __init__(self, message: str, *, ceiling: str, retry_after_seconds: int = 1) -> None:
+        """Say whose money it was, and when there is some again, in whole seconds."""
+        super().__init__(message, retry_after_seconds=retry_after_seconds)
+        self.ceiling = ceiling

@@ -78,3 +78,31 @@ firestore_operations = Gauge(
     ["kind"],
     registry=REGISTRY,
 )
+rate_limited = Counter(
+    "lectern_rate_limited",
+    "Calls that a rate limit refused, by the function's class and by whose limit it was: user or ip.",
+    ["rate_class", "by"],
+    registry=REGISTRY,
+)
+limiter_store_trips = Counter(
+    "lectern_limiter_store_trips",
+    "Round trips of rate limits to their store, by outcome.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+limiter_checks = Counter("lectern_limiter_checks", "Decisions about shared rate limits.", registry=REGISTRY)
+budget_thresholds = Counter(
+    "lectern_budget_thresholds",
+    "Ceilings of money of which spending passed 50, 80 or 100 per cent.",
+    ["scope", "percent"],
+    registry=REGISTRY,
+)
+budget_refusals = Counter(
+    "lectern_budget_refusals",
+    "Reservations that a ceiling refused, by whose it was.",
+    ["scope"],
+    registry=REGISTRY,
+)
+spent_nanos = Counter(
+    "lectern_spent_nanos", "Nano-dollars spent, by task and model.", ["task", "model"], registry=REGISTRY
+)

@@ -61,6 +61,56 @@ class Settings(BaseSettings):
     rollup_seconds: float = Field(1.0, ge=0.0, le=60.0)
     """The least time between two writes of one assignment document."""
 
+    rate_limiting: bool = True
+    limiter: Literal["memory", "firestore", "redis"] = "firestore"
+    """What counts calls over all instances; ``memory`` is right for exactly one."""
+    redis_url: SecretStr = SecretStr("")
+    """``redis://[:password@]host:port/number``, or ``rediss://``; for whatever is told to use Redis."""
+    trusted_hops: int | None = Field(None, ge=0, le=8)
+    """
+    How many proxies of ours append to ``X-Forwarded-For``: 0 none, 1 Cloud Run by itself, 2 behind an
+    external load balancer. Unset: 1 on Cloud Run, 0 elsewhere.
+    """
+    tier: Literal["small", "medium", "large"] = "small"
+    """How many learners: up to 1,000, to 10,000, more."""
+    rate_window_seconds: int = Field(60, ge=10, le=3600)
+    rate_call_points: int = Field(6000, ge=1)
+    """Calls per window and user of functions without a class of their own, in each instance."""
+    rate_ip_points: int = Field(60_000, ge=1)
+    """Calls per window and address, before sign-in, in each instance: a school may have one address."""
+    rate_ai_points: int | None = Field(None, ge=1)
+    """Calls of AI functions per window and user; unset: 10, and 20 in tiers above small."""
+    rate_lesson_points: int = Field(10, ge=1)
+    rate_upload_points: int = Field(5, ge=1)
+    rate_shared_ip_points: int = Field(6000, ge=1)
+    """Calls per window and address of each class that all instances count together."""
+
+    budgets: Literal["memory", "firestore"] = "firestore"
+    """What keeps money; ``memory`` is right for exactly one instance that never ends."""
+    budget_learner_day_nanos: int = Field(250_000_000, ge=0)
+    budget_class_day_nanos: int = Field(5_000_000_000, ge=0)
+    budget_course_day_nanos: int = Field(10_000_000_000, ge=0)
+    budget_tenant_day_nanos: int = Field(50_000_000_000, ge=0)
+    budget_tenant_month_nanos: int = Field(500_000_000_000, ge=0)
+    """Ceilings in nano-dollars (1 USD = 1,000,000,000); documents ``budgets/{scope}.{id}`` come first."""
+    prices: dict[str, tuple[int, int, int]] = Field(default_factory=dict)
+    """
+    Nano-dollars per token by model, as JSON ``{model: [prompt, cached prompt, completion]}``; comes
+    before the built-in table.
+    """
+
+    @property
+    def hops(self) -> int:
+        """How many proxies' word to take for a client's address."""
+        if self.trusted_hops is not None:
+            return self.trusted_hops
+        return 1 if self.cloud_run_service else 0
+
+    @property
+    def ai_points_of_tier(self) -> int:
+        """Calls of AI functions per window and user."""
+        return 10 if self.tier == "small" else 20
+
     @property
     def emulated(self) -> bool:
         """Whether any Google service is replaced by an emulator."""

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from shared.catalog.catalog import Catalog
 from shared.ledger.accepting import PendingAnswers
@@ -19,14 +20,19 @@ from shared.ledger.results import Results
 from shared.ledger.shards import Shards
 from shared.ledger.sweeping import Sweep
 from shared.ledger.tidying import Tidying
+from shared.limits.memory import MemoryLimiter
 from shared.settings import Settings, get_settings
 from shared.topics.base import ANSWERS_WAITING
 from shared.topics.doorbell import Doorbell
 
 if TYPE_CHECKING:
+    from shared.budgets.base import Budgets
+    from shared.budgets.entries import SpendLedger
+    from shared.budgets.prices import PriceTable
     from shared.documents.base import Document, Documents
     from shared.identity.base import Identity
     from shared.ledger.archive import Archive
+    from shared.limits.base import Limiter
     from shared.topics.base import Topic
 
 
@@ -47,7 +53,8 @@ class Services:
 
     async def close(self) -> None:
         """End the connections that were made; for tests and for processes that end politely."""
-        for name in ("documents", "answers_waiting", "identity"):
+        parts = ("budgets", "spend_ledger", "limiter", "documents", "answers_waiting", "identity")
+        for name in parts:
             close = getattr(self.__dict__.get(name), "close", None)
             if close is not None:
                 await close()
@@ -198,6 +205,47 @@ class Services:
         return Sweep(
             self.documents, self.merger, now=self.now, set_aside=set_aside, young=timedelta(seconds=2)
         )
+
+    @cached_property
+    def local_limiter(self) -> MemoryLimiter:
+        """Rate limits within this process."""
+        return MemoryLimiter(time.monotonic)
+
+    @cached_property
+    def limiter(self) -> "Limiter":
+        """Rate limits over all instances."""
+        return MemoryLimiter(time.monotonic)
+
+    @cached_property
+    def prices(self) -> "PriceTable":
+        """What models cost."""
+        from shared.budgets.prices import PriceTable
+
+        return PriceTable(self.settings.prices)
+
+    @cached_property
+    def spend_ledger(self) -> "SpendLedger":
+        """What was paid for, call by call."""
+        from shared.budgets.entries import SpendLedger
+
+        return SpendLedger(self.documents)
+
+    @cached_property
+    def budgets(self) -> "Budgets":
+        """What may still be spent."""
+        from shared.budgets.ladder import Ceilings
+        from shared.budgets.memory import MemoryBudgets
+
+        settings = self.settings
+        ceilings = Ceilings(
+            learner_day=settings.budget_learner_day_nanos,
+            class_day=settings.budget_class_day_nanos,
+            course_day=settings.budget_course_day_nanos,
+            tenant_day=settings.budget_tenant_day_nanos,
+            tenant_month=settings.budget_tenant_month_nanos,
+        )
+        zone = ZoneInfo(settings.time_zone)
+        return MemoryBudgets(ceilings, now=self.now, zone=zone, enter=self.spend_ledger.enter)
 
 
 _current: list[Services] = []

@@ -26,6 +26,7 @@ from shared.edge.registry import (
     ClientCall,
     Deployment,
     DocumentTrigger,
+    RateClass,
     Role,
     ScheduleTrigger,
     TopicTrigger,
@@ -68,6 +69,7 @@ def client_call(
     deadline_seconds: int = 10,
     max_body_bytes: int = 64 * KIB,
     capacity: Capacity | None = None,
+    rate: RateClass = RateClass.CALL,
 ) -> Callable[[CallHandler[RequestT, ReplyT]], Handler]:
     """
     Deploy a function that clients call, as a callable or as plain REST.
@@ -106,6 +108,7 @@ def client_call(
             max_body_bytes,
             capacity,
             sensitive=sensitive or role is Role.TEACHER,
+            rate=rate,
         )
 
     return decorate
@@ -190,6 +193,7 @@ def deploy(
     capacity: Capacity | None,
     *,
     sensitive: bool = False,
+    rate: RateClass = RateClass.CALL,
 ) -> Handler:
     """Register *function* and wrap *serve*, its way through the border, into what is deployed."""
     name = function.__name__
@@ -213,6 +217,7 @@ def deploy(
         capacity=capacity or Capacity(),
         handler=exported,
         sensitive=sensitive,
+        rate=rate,
     )
     register(deployment)
     return exported

@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from shared import metrics
 from shared.documents.metering import Bill, bill, divided
-from shared.edge import problems
+from shared.edge import problems, rates
 from shared.edge.logs import configure, log
 from shared.edge.registry import Deployment, PassThrough, Role
 from shared.errors import (
@@ -29,8 +29,10 @@ from shared.errors import (
     NotSignedIn,
     Rejected,
     TooLarge,
+    TooManyRequests,
 )
 from shared.identity.principal import Principal
+from shared.limits.base import Verdict
 from shared.settings import Settings
 from shared.wiring import Services, services
 
@@ -64,10 +66,11 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 @dataclass(slots=True)
 class Exchange:
     """
-    One request on its way through the border; *callable_envelope* once its body said so.
+    One request on its way through the border.
 
-    *goes_on* says that the reply is not over when it is returned: whoever sends the rest of it calls
-    ``finish`` at its end, and charges what it costs until then within ``still_billed``.
+    ``callable_envelope`` once its body said so, ``rate`` once a limit was asked. *goes_on* says that the
+    reply is not over when it is returned: whoever sends the rest of it calls ``finish`` at its end, and
+    charges what it costs until then within ``still_billed``.
     """
 
     request: Request
@@ -75,6 +78,7 @@ class Exchange:
     settings: Settings
     request_id: str
     callable_envelope: bool = False
+    rate: Verdict | None = None
     goes_on: bool = False
     began: float = field(default_factory=time.perf_counter)
     spent: Bill = field(default_factory=Bill)
@@ -107,6 +111,8 @@ async def answer(request: Request, deployment: Deployment, serve: Serve) -> Resp
             response = await _guarded(exchange, serve)
     if deployment.for_clients:
         _allow_origin(request, settings, response)
+        if exchange.rate is not None:
+            response.headers.update(exchange.rate.headers)
     response.headers["X-Request-Id"] = exchange.request_id
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = "no-store"
@@ -130,7 +136,7 @@ async def _guarded(exchange: Exchange, serve: Serve) -> Response:
     except ClientDisconnect:
         return _failure(exchange, InvalidRequest("the body never came"))
     except LecternError as error:
-        if not isinstance(error, Rejected):
+        if not isinstance(error, Rejected | TooManyRequests):
             log.warning(
                 "request_failed",
                 extra={"function": exchange.deployment.name, "code": type(error).__name__},
@@ -186,12 +192,15 @@ def _bearer(request: Request) -> str:
 
 async def signed_in(exchange: Exchange, provided: Services) -> Principal:
     """
-    Who is asking.
+    Who is asking, if neither their address nor they ask too often.
 
     Raises:
+        TooManyRequests: a rate limit is spent.
         NotSignedIn: nobody vouches for them, or for their app where App Check is enforced.
         NotAllowed: the function is not for their role.
     """
+    address = rates.address(exchange.request, exchange.settings.hops)
+    _within(exchange, rates.of_address(exchange.deployment.rate, address, provided))
     mode = exchange.settings.app_check
     if mode != "off":
         try:
@@ -203,10 +212,24 @@ async def signed_in(exchange: Exchange, provided: Services) -> Principal:
     principal = await provided.identity.principal(
         _bearer(exchange.request), at_once=exchange.deployment.sensitive
     )
+    _within(exchange, await rates.of_user(exchange.deployment.rate, principal.uid, address, provided))
     if exchange.deployment.role is Role.TEACHER and not principal.is_teacher:
         message = "only teachers may do this"
         raise NotAllowed(message)
     return principal
+
+
+def _within(exchange: Exchange, verdict: Verdict | None) -> None:
+    """
+    Note what a rate limit said, for the headers.
+
+    Raises:
+        TooManyRequests: it is spent.
+    """
+    exchange.rate = verdict
+    if verdict is not None and not verdict.allowed:
+        message = f"more than {verdict.limit} calls in a while; come back in {verdict.retry_after_seconds} s"
+        raise TooManyRequests(message, retry_after_seconds=verdict.retry_after_seconds)
 
 
 async def from_platform(exchange: Exchange, provided: Services) -> None:
@@ -269,7 +292,9 @@ def _allow_origin(request: Request, settings: Settings, response: Response) -> N
     origin = request.headers.get("origin")
     if origin is not None and origin in settings.allowed_origins:
         response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Expose-Headers"] = "Retry-After, X-Request-Id"
+        response.headers["Access-Control-Expose-Headers"] = (
+            "Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-Id"
+        )
 
 
 def as_json(value: object, status: int, *, media_type: str = "application/json") -> Response:

@@ -29,6 +29,13 @@ ALLOWED = (
     "expected",
     "message_id",
     "attempt",
+    "rate_class",
+    "most_limited",
+    "scope",
+    "scope_id",
+    "period",
+    "percent",
+    "nanos",
 )
 """No answers, names, addresses, tokens or prompts: what is not listed here is not logged."""
 

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from shared.edge.endpoint import KIB, Handler, deploy
 from shared.edge.exchange import Exchange, finish, read_body, signed_in
-from shared.edge.registry import Capacity, Passed, PassThrough, Role
+from shared.edge.registry import Capacity, Passed, PassThrough, RateClass, Role
 from shared.identity.principal import Principal
 from shared.wiring import Services, services
 
@@ -67,7 +67,11 @@ PassHandler = Callable[[PassedCall], Awaitable[PassedReply]]
 
 
 def pass_through(
-    *paths: Passed, deadline_seconds: int, max_body_bytes: int = 256 * KIB, capacity: Capacity | None = None
+    *paths: Passed,
+    deadline_seconds: int,
+    max_body_bytes: int = 256 * KIB,
+    capacity: Capacity | None = None,
+    rate: RateClass = RateClass.AI,
 ) -> Callable[[PassHandler], Handler]:
     """Deploy a function that answers *paths* beneath it; the deadline is that of the reply's first byte."""
 
@@ -92,7 +96,9 @@ def pass_through(
             return _Passing(exchange, reply)
 
         trigger = PassThrough(paths=paths)
-        return deploy(function, trigger, Role.SIGNED_IN, serve, deadline_seconds, max_body_bytes, capacity)
+        return deploy(
+            function, trigger, Role.SIGNED_IN, serve, deadline_seconds, max_body_bytes, capacity, rate=rate
+        )
 
     return decorate
 

@@ -24,6 +24,28 @@ class Role(StrEnum):
     """Google's own callers (Pub/Sub, Eventarc, Scheduler), proven by an OIDC token."""
 
 
+class RateClass(StrEnum):
+    """
+    What a function's calls count against; settings say how many points that is.
+
+    The first two are counted within each instance only, widely, and cost neither a round trip nor a
+    billed operation; the others are exact over all instances.
+    """
+
+    SUBMIT = "submit"
+    """Accepting answers: per user only, as a whole school may have one address."""
+    CALL = "call"
+    """Everything else."""
+    AI = "ai"
+    LESSON = "lesson"
+    UPLOAD = "upload"
+
+    @property
+    def shared(self) -> bool:
+        """Whether all instances count together."""
+        return self in {RateClass.AI, RateClass.LESSON, RateClass.UPLOAD}
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClientCall:
     """Called by a browser or a server, as a callable (``{"data": …}``) or as plain REST."""
@@ -122,6 +144,7 @@ class Deployment:
     handler: Handler
     sensitive: bool = False
     """Whether a revoked session is refused at once, instead of within a minute."""
+    rate: RateClass = RateClass.CALL
 
     @property
     def for_clients(self) -> bool:

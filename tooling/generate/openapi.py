@@ -17,8 +17,16 @@ _PROBLEMS = {
     404: "There is no such thing, or it is not the caller's to know.",
     409: "The same id is on record with other content.",
     413: "The body is too large.",
+    429: "A rate limit or a budget is spent; ask again after `Retry-After` seconds.",
     503: "Not available at the moment; ask again after `Retry-After` seconds.",
     504: "It took too long; whether it was done is not known.",
+}
+_TOO_MANY_REQUESTS = 429
+_HEADERS = {
+    "X-RateLimit-Limit": "Points in any window of the limit that is nearest to its end.",
+    "X-RateLimit-Remaining": "Points of it that are left.",
+    "X-RateLimit-Reset": "Seconds until all of them are free again, if nothing else is taken.",
+    "Retry-After": "Seconds after which the same call may succeed.",
 }
 _PROBLEM_SCHEMA = {
     "type": "object",
@@ -93,6 +101,10 @@ def document(functions: Sequence[Deployment]) -> dict[str, Any]:
         },
         "components": {
             "schemas": {**definitions, "Problem": _PROBLEM_SCHEMA, **_openai_schemas(functions)},
+            "headers": {
+                name: {"description": text, "schema": {"type": "integer", "minimum": 0}}
+                for name, text in _HEADERS.items()
+            },
             "securitySchemes": {
                 "idToken": {
                     "type": "http",
@@ -123,9 +135,10 @@ def _operation(function: Deployment, call: ClientCall, references: dict[Any, Any
         "responses": {
             str(call.status): {
                 "description": "Done.",
+                "headers": _rate_headers(function),
                 "content": {"application/json": {"schema": references[call.reply, "serialization"]}},
             },
-            **{str(status): _problem(text) for status, text in _PROBLEMS.items()},
+            **{str(status): _problem(text, status, function) for status, text in _PROBLEMS.items()},
         },
     }
 
@@ -160,10 +173,7 @@ def _passed_operation(function: Deployment, passed: Passed) -> dict[str, Any]:
                         "application/json": {"schema": {"$ref": "#/components/schemas/OpenAIError"}},
                     },
                 }
-                for status, text in {
-                    **_PROBLEMS,
-                    429: "A limit or a budget is spent; see `Retry-After`.",
-                }.items()
+                for status, text in _PROBLEMS.items()
             },
         },
     }
@@ -190,8 +200,20 @@ def _openai_schemas(functions: Sequence[Deployment]) -> dict[str, Any]:
     }
 
 
-def _problem(description: str) -> dict[str, Any]:
-    return {
+def _problem(description: str, status: int, function: Deployment) -> dict[str, Any]:
+    problem: dict[str, Any] = {
         "description": description,
         "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
+    if status == _TOO_MANY_REQUESTS:
+        problem["headers"] = {
+            "Retry-After": {"$ref": "#/components/headers/Retry-After"},
+            **_rate_headers(function),
+        }
+    return problem
+
+
+def _rate_headers(function: Deployment) -> dict[str, Any]:
+    if function.role is Role.ANYONE:
+        return {}
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS if name.startswith("X-")}

@@ -1,0 +1,111 @@
+"""
+Rate limits as a port: so many points in any so many seconds, for one key.
+
+The window slides: at no moment have more than ``points`` been taken within the last ``seconds``, in
+whichever processes. It is never more; up to 5 % of a limit may be out of reach for a while, because
+stores keep windows in slices (see ``windows``) and processes hold points that they have not used.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+MICROSECONDS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """
+    ``points`` in any ``seconds`` for *key*, of which one call takes ``cost``.
+
+    ``name`` goes into headers and metrics (``ai``, ``ai-ip``); ``key`` (``uid:…``, ``ip:…``) goes nowhere.
+    """
+
+    name: str
+    key: str
+    points: int
+    seconds: int
+    cost: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what could never be taken."""
+        if not 1 <= self.cost <= self.points or self.seconds < 1:
+            message = f"{self.cost} of {self.points} points in {self.seconds} s cannot be taken"
+            raise ValueError(message)
+
+    @property
+    def digest(self) -> str:
+        """What stores call this limit: 32 hexadecimal digits that tell nobody's address or id."""
+        text = f"{self.name}\0{self.key}\0{self.seconds}"
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """
+    What became of a call, as told by its tightest limit.
+
+    ``reset_seconds``: until the whole limit is free again, if nothing else is taken.
+    ``retry_after_seconds``: until the same call may succeed; 0 if it was allowed.
+    """
+
+    allowed: bool
+    name: str
+    limit: int
+    remaining: int
+    reset_seconds: int
+    retry_after_seconds: int
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """``X-RateLimit-Limit``, ``-Remaining`` and ``-Reset`` (in seconds from now)."""
+        return {
+            "X-RateLimit-Limit": str(self.limit),
+            "X-RateLimit-Remaining": str(self.remaining),
+            "X-RateLimit-Reset": str(self.reset_seconds),
+        }
+
+
+class Limiter(Protocol):
+    """What the edge and the gateway ask of a limiter. Both may raise Unavailable: then nothing is allowed."""
+
+    async def take(self, limits: Sequence[Limit]) -> Verdict:
+        """Take the cost of every limit, or of none; *limits* are distinct, at least one."""
+        ...
+
+    async def give_back(self, limits: Sequence[Limit]) -> None:
+        """Return the cost of every limit: it was taken before, and was not needed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one limit stands: points in use, microseconds until the cost fits, and until all is free."""
+
+    limit: Limit
+    used: int
+    wait: int
+    reset: int
+
+
+def verdict(standings: Sequence[Standing]) -> Verdict:
+    """Tell the tightest: of those that refuse the one with the longest wait, else the one with least left."""
+    refusing = [each for each in standings if each.wait > 0]
+    if refusing:
+        told = max(refusing, key=lambda each: each.wait)
+    else:
+        told = min(standings, key=lambda each: (each.limit.points - each.used) / each.limit.points)
+    return Verdict(
+        allowed=not refusing,
+        name=told.limit.name,
+        limit=told.limit.points,
+        remaining=max(told.limit.points - told.used, 0),
+        reset_seconds=_up(told.reset),
+        retry_after_seconds=_up(told.wait),
+    )
+
+
+def _up(microseconds: int) -> int:
+    """Whole seconds, rounded up: who comes back then is not too early."""
+    return -(-microseconds // MICROSECONDS)
