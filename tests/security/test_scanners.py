@@ -95,15 +95,19 @@ COLLECTIONS = {
     "answerKeys": "server",
     "assignments": "clients read",
     "browserAnswers": "clients create",
+    "budgets": "server",
     "courses": "clients read",
     "deadLetters": "server",
     "forms": "clients read",
     "ledgers": "server",
     "members": "clients read",
     "pendingAnswers": "server",
+    "rateLimits": "server",
     "rejectedAnswers": "server",
     "segments": "server",
     "shards": "server",
+    "spendEntries": "server",
+    "spending": "server",
 }
 """Every collection, and who else than the server touches it: the inventory (SEC-32)."""
 
