@@ -106,6 +106,7 @@ class Run:
         self._port = choose_page_port(self._ports, options.port)
         self._folder = RunFolder(options.folder, self._port)
         self._url = f"http://{HOST}:{self._port}"
+        self._tutor_url = ""
 
     async def live(self) -> None:
         """
@@ -127,6 +128,7 @@ class Run:
         say(f"Lectern is starting; its logs are in {_short(self._folder.logs)}")
         at = emulators.choose_ports(self._ports, self._options.emulator_ports)
         with step("Emulators: Firestore, Pub/Sub, Auth"):
+            await self._start_tutor(started)
             functions, deliveries = await self._start_functions(started, at)
             await emulators.start(
                 started,
@@ -141,6 +143,16 @@ class Run:
             questions = await self._seed(at, names)
         self._folder.publish(self._variables(at))
         say(self._banner(at, questions, time.monotonic() - began))
+
+    async def _start_tutor(self, started: Children) -> None:
+        """Start the built-in tutor, unless a provider or its key is configured."""
+        if os.environ.get("LECTERN_OPENAI_API_KEY") or os.environ.get("LECTERN_OPENAI_BASE_URL"):
+            return
+        port = self._ports.choose()
+        tutor = await started.start("tutor", [sys.executable, "-m", "local.tutor", "--port", str(port)])
+        self._tutor_url = f"http://{HOST}:{port}/v1"
+        async with httpx.AsyncClient(trust_env=False) as client:
+            await started.ready(tutor, answers(client, f"http://{HOST}:{port}/healthz"))
 
     async def _start_functions(self, started: Children, at: Emulators) -> tuple[Child, Child]:
         options = self._options
@@ -187,6 +199,7 @@ class Run:
             **self._folder.keys(),
             "GOOGLE_CLOUD_PROJECT": options.project,
             "FIREBASE_REGION": options.region,
+            **({"LECTERN_OPENAI_BASE_URL": self._tutor_url} if self._tutor_url else {}),
             "LECTERN_ARCHIVE_URL": self._folder.archive.as_uri(),
             "LECTERN_ALLOWED_ORIGINS": json.dumps(origins),
             "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
@@ -238,6 +251,7 @@ class Run:
             "Functions": f"{self._url}/{options.project}/{options.region}/<name>",
             "Health": f"{self._url}/healthz    {self._url}/metrics",
             "Emulators": f"Firestore {at.firestore}    Pub/Sub {at.pubsub}    Auth {at.auth}",
+            "Tutor": f"built in, canned replies, {self._tutor_url}" if self._tutor_url else "as configured",
             "For a shell": f"source {_short(self._folder.env)}",
         }
         lines = [f"  {name:<12} {value}" for name, value in rows.items()]

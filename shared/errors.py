@@ -65,6 +65,13 @@ class Conflict(Rejected):
 class Unavailable(LecternError):
     """A part that is needed does not answer now; asking again may help."""
 
+    def __init__(
+        self, message: str, *, retry_after_seconds: int = 1, details: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        """Say what is the matter in *message*, and when to come back, in whole seconds."""
+        super().__init__(message, details=details)
+        self.retry_after_seconds = retry_after_seconds
+
 
 class DeadlineExceeded(Unavailable):
     """The time set for this work is over; whether it was done is not known."""
@@ -75,12 +82,7 @@ class PreconditionLost(Unavailable):
 
 
 class TooManyRequests(Unavailable):
-    """A limit is spent."""
-
-    def __init__(self, message: str, *, retry_after_seconds: int = 1) -> None:
-        """Name the limit in *message* and when to come back, in whole seconds."""
-        super().__init__(message)
-        self.retry_after_seconds = retry_after_seconds
+    """A limit is spent; the message names it."""
 
 
 class BudgetSpent(TooManyRequests):

@@ -106,3 +106,25 @@ budget_refusals = Counter(
 spent_nanos = Counter(
     "lectern_spent_nanos", "Nano-dollars spent, by task and model.", ["task", "model"], registry=REGISTRY
 )
+gateway_calls = Counter(
+    "lectern_gateway_calls",
+    "Calls to the provider of models, by outcome: ok, a status, connection or improper.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+gateway_retries = Counter(
+    "lectern_gateway_retries", "Calls to the provider made again, by why.", ["reason"], registry=REGISTRY
+)
+gateway_breaker_open = Gauge(
+    "lectern_gateway_breaker_open", "1 while the provider is left alone because it failed.", registry=REGISTRY
+)
+gateway_connections = Gauge(
+    "lectern_gateway_connections", "Connections to the provider ever made.", registry=REGISTRY
+)
+gateway_first_token_seconds = Histogram(
+    "lectern_gateway_first_token_seconds",
+    "Time to the first piece of a streamed reply, by task.",
+    ["task"],
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10),
+    registry=REGISTRY,
+)

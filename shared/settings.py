@@ -2,6 +2,7 @@
 
 from functools import cache
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -110,6 +111,25 @@ class Settings(BaseSettings):
     def ai_points_of_tier(self) -> int:
         """Calls of AI functions per window and user."""
         return 10 if self.tier == "small" else 20
+
+    openai_base_url: str = "https://api.openai.com/v1"
+    """Where the provider of models is, or any other server of OpenAI's interface; never a client's choice."""
+    openai_api_key: SecretStr = SecretStr("")
+    """The provider's key. Without one, only the built-in tutor on this machine is asked."""
+    small_model: str = "gpt-4.1-mini"
+    large_model: str = "gpt-4.1"
+    embedding_model: str = "text-embedding-3-small"
+    gateway_connections: int = Field(50, ge=1, le=1000)
+    """The most connections of one process to the provider."""
+    gateway_connections_kept: int = Field(10, ge=0, le=1000)
+    gateway_idle_seconds: float = Field(300.0, ge=1.0, le=3600.0)
+    """How long the connections kept may go without work."""
+
+    @property
+    def built_in_tutor(self) -> bool:
+        """Whether the provider is the built-in tutor: on this machine, and without a key."""
+        host = urlsplit(self.openai_base_url).hostname
+        return host in {"127.0.0.1", "localhost", "::1"} and not self.openai_api_key.get_secret_value()
 
     @property
     def emulated(self) -> bool:

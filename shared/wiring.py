@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from shared.budgets.entries import SpendLedger
     from shared.budgets.prices import PriceTable
     from shared.documents.base import Document, Documents
+    from shared.gateway.gateway import Gateway
     from shared.identity.base import Identity
     from shared.ledger.archive import Archive
     from shared.limits.base import Limiter
@@ -53,7 +54,7 @@ class Services:
 
     async def close(self) -> None:
         """End the connections that were made; for tests and for processes that end politely."""
-        parts = ("budgets", "spend_ledger", "limiter", "documents", "answers_waiting", "identity")
+        parts = ("gateway", "budgets", "spend_ledger", "limiter", "documents", "answers_waiting", "identity")
         for name in parts:
             close = getattr(self.__dict__.get(name), "close", None)
             if close is not None:
@@ -246,6 +247,13 @@ class Services:
         )
         zone = ZoneInfo(settings.time_zone)
         return MemoryBudgets(ceilings, now=self.now, zone=zone, enter=self.spend_ledger.enter)
+
+    @cached_property
+    def gateway(self) -> "Gateway":
+        """Asks models: through limits, caches and budgets."""
+        from shared.gateway.build import gateway
+
+        return gateway(self.settings, self.budgets, self.prices)
 
 
 _current: list[Services] = []

@@ -4,7 +4,7 @@ import base64
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +12,14 @@ import pytest_socket
 from xdist.scheduler import LoadScopeScheduling
 
 from local.emulators import Emulators
+from local.tutor.server import Tutor, serving
 from shared.settings import get_settings
 from tests import emulators as test_run
 from tests.running import LocalRun
 
 HERE = Path(__file__).parent
 WITHOUT_NETWORK = ("unit", "faults", "simulation")
-FOLDERS = ("unit", "faults", "simulation", "security", "emulator", "browser", "bench", "soak")
+FOLDERS = ("unit", "faults", "simulation", "security", "emulator", "browser", "gateway", "bench", "soak")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -71,6 +72,13 @@ def _closed_sockets(request: pytest.FixtureRequest) -> Iterator[None]:
 def emulators() -> Emulators:
     """Firestore, Pub/Sub and Auth, shared by the whole run; tell tests apart by `project_id`."""
     return test_run.running()
+
+
+@pytest.fixture
+async def tutor() -> AsyncIterator[Tutor]:
+    """A built-in tutor of this test's own, in its loop: what it was asked, and how it fails, is at hand."""
+    async with serving() as tutor:
+        yield tutor
 
 
 @pytest.fixture

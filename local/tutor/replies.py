@@ -15,7 +15,7 @@ from local.tutor.shapes import value_of
 FINGERPRINT = "built-in-tutor"
 """The ``system_fingerprint`` of every reply: a program may tell by it that the reply is canned."""
 
-MODELS = ("gpt-5-mini", "gpt-5", "text-embedding-3-small")
+MODELS = ("gpt-4.1-mini", "gpt-4.1", "text-embedding-3-small")
 CREATED = 1_760_000_000
 """Replies are the same every time, their date as well."""
 

@@ -49,6 +49,7 @@ class Tutor:
     delay_seconds: float = 0.0
     pace_seconds: float = 0.0
     fault: str = ""
+    url: str = ""
     slow_seconds: float = 30.0
     drip_seconds: float = 0.2
     calls: Counter[str] = field(default_factory=Counter)
@@ -274,12 +275,13 @@ def _raw(status: int, kind: bytes, body: bytes, more: bytes = b"") -> bytes:
 
 
 @asynccontextmanager
-async def serving(tutor: Tutor | None = None, *, port: int = 0) -> AsyncIterator[tuple[Tutor, str]]:
-    """Serve *tutor* in this loop; gives it and the base URL that OpenAI's clients want."""
+async def serving(tutor: Tutor | None = None, *, port: int = 0) -> AsyncIterator[Tutor]:
+    """Serve *tutor* in this loop; its ``url`` is the base URL that OpenAI's clients want."""
     mine = tutor or Tutor()
     server = await asyncio.get_running_loop().create_server(lambda: _Connection(mine), HOST, port)
     try:
-        yield mine, f"http://{HOST}:{server.sockets[0].getsockname()[1]}/v1"
+        mine.url = f"http://{HOST}:{server.sockets[0].getsockname()[1]}/v1"
+        yield mine
     finally:
         server.close()
         for transport in tuple(mine.transports):

@@ -94,10 +94,8 @@ def as_openai_error(error: BaseException, *, request_id: str) -> dict[str, Any]:
 
 def headers_of(error: BaseException) -> dict[str, str]:
     """What else a client should know, such as when to come back."""
-    if isinstance(error, errors.TooManyRequests):
-        return {"Retry-After": str(error.retry_after_seconds)}
     if isinstance(error, errors.Unavailable):
-        return {"Retry-After": "1"}
+        return {"Retry-After": str(error.retry_after_seconds)}
     if isinstance(error, errors.NotSignedIn):
         return {"WWW-Authenticate": "Bearer"}
     return {}

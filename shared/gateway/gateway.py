@@ -1,0 +1,175 @@
+"""
+The gateway's first door: tasks, which the product composes and a model answers.
+
+The order of work, after sign-in and rate limits at the border: cache, single flight, reserve, call, settle.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, cast
+
+import orjson
+
+from shared import metrics
+from shared.budgets.base import Budgets, Payer
+from shared.budgets.prices import PriceTable, Usage
+from shared.errors import Unavailable
+from shared.gateway.base import Ask, Reply
+from shared.gateway.connections import ConnectionLost, Pool
+from shared.gateway.paying import Purse
+from shared.gateway.reading import Streamed, read_completion
+from shared.gateway.upstream import Call, Improper, Upstream
+
+CHAT = "/chat/completions"
+_NOT_SET_UP = "no model is set up here"
+_NO_TEMPERATURE = ("gpt-5", "o1", "o3", "o4")
+
+
+class Gateway:
+    """Asks models on behalf of payers; one for a process."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        upstream: Upstream | None,
+        budgets: Budgets,
+        prices: PriceTable,
+        *,
+        models: Mapping[str, str],
+    ) -> None:
+        """Ask *upstream*, if there is one, for the *models* of each size."""
+        self._pool = pool
+        self._upstream = upstream
+        self._budgets = budgets
+        self._prices = prices
+        self._models = models
+
+    async def close(self) -> None:
+        """End the connections."""
+        await self._pool.close()
+
+    def model_of(self, ask: Ask) -> str:
+        """The name of the model that *ask* goes to."""
+        return self._models[ask.model_class]
+
+    async def complete(self, ask: Ask, payer: Payer) -> Reply:
+        """
+        The whole reply to *ask*.
+
+        Raises:
+            Unavailable: no good reply came within the deadline, or none can come now.
+            BudgetSpent: a ceiling of *payer* would be passed.
+        """
+        upstream = self._upstream_or_not()
+        call = self._call(ask, stream=False)
+        reply: Reply | None = None
+        usage: Usage | None = None
+
+        def check(body: bytes) -> None:
+            nonlocal reply, usage
+            read, usage = read_completion(body)
+            reply = _checked(ask, read)
+
+        purse = self._purse(ask, payer)
+        await purse.open(call)
+        try:
+            await upstream.whole(call, check)
+        finally:
+            settling = purse.close(call, usage, whole=reply is not None)
+            await asyncio.shield(asyncio.ensure_future(settling))
+        return cast("Reply", reply)
+
+    async def stream(self, ask: Ask, payer: Payer) -> AsyncIterator[str | Reply]:
+        """
+        The reply to *ask* as it is written: pieces of text, at last the whole of it.
+
+        Close the iterator (``contextlib.aclosing``) where it may not be read to its end.
+
+        Raises:
+            Unavailable: no reply came, or it broke off; what came before is not to be relied upon.
+            BudgetSpent: a ceiling of *payer* would be passed.
+        """
+        upstream = self._upstream_or_not()
+        call = self._call(ask, stream=True)
+        purse = self._purse(ask, payer)
+        began = time.perf_counter()
+        await purse.open(call)
+        streamed = Streamed()
+        whole = False
+        try:
+            incoming = await upstream.stream(call)
+            try:
+                while data := await incoming.piece():
+                    for text in streamed.feed(data):
+                        if began:
+                            metrics.gateway_first_token_seconds.labels(ask.task).observe(
+                                time.perf_counter() - began
+                            )
+                            began = 0.0
+                        yield text
+                reply = _checked(ask, streamed.reply())
+                whole = True
+            except (ConnectionLost, Improper) as error:
+                incoming.close(failed=True)
+                message = "the model broke off"
+                raise Unavailable(message) from error
+            finally:
+                if not whole:
+                    call.unknown += 1
+                    incoming.abandon()
+                incoming.close()
+        finally:
+            settling = purse.close(call, streamed.usage if whole else None, whole=whole)
+            await asyncio.shield(asyncio.ensure_future(settling))
+        yield reply
+
+    def _upstream_or_not(self) -> Upstream:
+        if self._upstream is None:
+            raise Unavailable(_NOT_SET_UP, retry_after_seconds=60)
+        return self._upstream
+
+    def _purse(self, ask: Ask, payer: Payer) -> Purse:
+        model = self.model_of(ask)
+        return Purse(
+            self._budgets, self._prices, payer, task=ask.task, model=model, most_tokens=ask.max_tokens
+        )
+
+    def _call(self, ask: Ask, *, stream: bool) -> Call:
+        model = self.model_of(ask)
+        body: dict[str, Any] = {
+            "model": model,
+            "messages": list(ask.messages),
+            "max_completion_tokens": ask.max_tokens,
+        }
+        if not model.startswith(_NO_TEMPERATURE):
+            body["temperature"] = ask.temperature
+        if ask.schema is not None:
+            form = {"name": ask.task, "strict": True, "schema": ask.schema}
+            body["response_format"] = {"type": "json_schema", "json_schema": form}
+        if stream:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
+        deadline = asyncio.get_running_loop().time() + ask.deadline_seconds
+        return Call(CHAT, orjson.dumps(body), deadline)
+
+
+def _checked(ask: Ask, reply: Reply) -> Reply:
+    """
+    *reply*, if it is what *ask* wanted.
+
+    Raises:
+        Improper: it is not.
+    """
+    if ask.schema is not None:
+        if reply.finish_reason != "stop":
+            raise Improper
+        try:
+            orjson.loads(reply.text)
+        except ValueError as error:
+            raise Improper from error
+    if ask.accept is not None:
+        try:
+            ask.accept(reply.text)
+        except ValueError as error:
+            raise Improper from error
+    return reply

@@ -1,0 +1,64 @@
+"""The money of one call: put aside before it, counted after it, whatever happened in between."""
+
+import logging
+
+from shared.budgets.base import Budgets, Payer, Reservation
+from shared.budgets.prices import PriceTable, Usage
+from shared.errors import LecternError
+from shared.gateway.upstream import ATTEMPTS, Call
+
+log = logging.getLogger("lectern")
+
+
+class Purse:
+    """
+    What one call may cost.
+
+    Every attempt is reserved at its worst. An attempt of which no reply came whole counts as the worst
+    case, because the provider may bill it; one that the provider refused counts as nothing.
+    """
+
+    def __init__(
+        self, budgets: Budgets, prices: PriceTable, payer: Payer, *, task: str, model: str, most_tokens: int
+    ) -> None:
+        """Pay for *task* by *model*, whose reply has *most_tokens* at most, on behalf of *payer*."""
+        self._budgets = budgets
+        self._prices = prices
+        self._payer = payer
+        self._task = task
+        self._model = model
+        self._most_tokens = most_tokens
+        self._worst = 0
+        self._reservation: Reservation | None = None
+
+    async def open(self, call: Call) -> None:
+        """
+        Reserve for *call*.
+
+        Raises:
+            BudgetSpent: a ceiling would be passed.
+            NotAllowed: nobody knows the price of the model.
+        """
+        self._worst = self._prices.worst(self._model, len(call.body), self._most_tokens)
+        self._reservation = await self._budgets.reserve(
+            self._payer, task=self._task, model=self._model, worst_nanos=ATTEMPTS * self._worst
+        )
+
+    async def close(self, call: Call, usage: Usage | None, *, whole: bool) -> None:
+        """Settle: *whole* says that a reply came to its end, *usage* what it says it used, if it says so."""
+        reservation, self._reservation = self._reservation, None
+        if reservation is None:
+            return
+        unknown = call.unknown + (whole and usage is None)
+        told = usage or Usage()
+        nanos = unknown * self._worst + self._prices.actual(self._model, told)
+        try:
+            if nanos or whole:
+                await self._budgets.settle(
+                    reservation, actual_nanos=min(nanos, reservation.nanos), usage=told
+                )
+            else:
+                await self._budgets.release(reservation)
+        except LecternError as error:
+            # What is reserved and not settled counts as spent in the end: never over, at times under.
+            log.warning("settlement_lost", exc_info=error)
