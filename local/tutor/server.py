@@ -33,7 +33,7 @@ FAULTS = (
     "empty",
     "no-usage",
 )
-SECRET = "upstream-says-sk-canary-0123456789"  # noqa: S105  a canary: whoever repeats it fails a test
+CANARY = "upstream-says-canary-0123456789"
 _REASONS = {200: b"OK", 400: b"Bad Request", 404: b"Not Found", 429: b"Too Many Requests", 500: b"Oops"}
 
 
@@ -166,17 +166,17 @@ class _Connection(asyncio.Protocol):
         match fault:
             case "429":
                 more = b"retry-after: 1\r\n"
-                yield _whole(429, _error(f"Rate limit reached: {SECRET}", "rate_limit_exceeded"), more)
+                yield _whole(429, _error(f"Rate limit reached: {CANARY}", "rate_limit_exceeded"), more)
                 return
             case "500":
-                yield _whole(500, _error(f"The server had an error: {SECRET}", "server_error"))
+                yield _whole(500, _error(f"The server had an error: {CANARY}", "server_error"))
                 return
             case "hang":
                 await asyncio.Event().wait()
             case "slow":
                 await asyncio.sleep(tutor.slow_seconds)
             case "malformed":
-                yield _raw(200, b"text/html", f"<html><body>Bad gateway {SECRET}</body></html>".encode())
+                yield _raw(200, b"text/html", f"<html><body>Bad gateway {CANARY}</body></html>".encode())
                 return
         streams = body.get("stream") is True and path != "/v1/embeddings"
         pieces = self._stream(path, body, fault) if streams else self._one(path, body, fault)

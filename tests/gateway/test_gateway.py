@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from local.tutor.server import FAULTS, SECRET
+from local.tutor.server import FAULTS, CANARY
 from shared.budgets.base import Payer
 from shared.budgets.ladder import Ceilings
 from shared.budgets.memory import MemoryBudgets
@@ -135,7 +135,7 @@ async def test_every_fault_ends_within_the_deadline_in_an_error_of_ours(asked, t
     else:
         assert isinstance(error, Unavailable)
         assert error.retry_after_seconds >= 1
-        assert SECRET not in f"{error!r} {error.message}"
+        assert CANARY not in f"{error!r} {error.message}"
     day = await figures(money)
     assert day.reserved_nanos == 0
     assert (day.spent_nanos > 0) is (fault not in {"429", "500"})
