@@ -11,14 +11,19 @@ Sources: L. Crocker and J. Algina, "Introduction to Classical and Modern Test Th
 
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
+import orjson
+
 from shared.learning.facts import Fact
 from shared.learning.questions import FULL_CREDIT, GRADED_LATER, Question, QuestionType
+
+_BEYOND_64_BITS = re.compile(r"\d{19}")
 
 BITMASK_TYPES = frozenset(
     {
@@ -68,21 +73,28 @@ class Sums:
 
     def encode(self) -> str:
         """One JSON text; integers of any size stay whole."""
-        return json.dumps(
+        sums = [
+            [self.students, self.answers, self.complete, self.total, self.total_squares],
             [
-                [self.students, self.answers, self.complete, self.total, self.total_squares],
-                [
-                    [i.answered, i.graded, i.correct, i.credit, i.scores, i.squares, i.products, i.options]
-                    for i in self.items
-                ],
+                [i.answered, i.graded, i.correct, i.credit, i.scores, i.squares, i.products, i.options]
+                for i in self.items
             ],
-            separators=(",", ":"),
-        )
+        ]
+        try:
+            return orjson.dumps(sums).decode()
+        except orjson.JSONEncodeError:  # beyond 64 bits; the text is the same, and takes longer
+            return json.dumps(sums, separators=(",", ":"))
+
+    def copy(self) -> "Sums":
+        """The same sums, to go on with."""
+        items = [replace(item, options=list(item.options)) for item in self.items]
+        return replace(self, items=items)
 
     @classmethod
     def decode(cls, text: str) -> "Sums":
         """Read back what :meth:`encode` wrote."""
-        head, items = json.loads(text)
+        # orjson would make a float of a number beyond 64 bits.
+        head, items = json.loads(text) if _BEYOND_64_BITS.search(text) else orjson.loads(text)
         students, answers, complete, total, total_squares = head
         return cls(students, answers, complete, total, total_squares, [ItemSums(*item) for item in items])
 
@@ -92,7 +104,7 @@ def add(parts: Iterable[Sums]) -> Sums:
     result: Sums | None = None
     for part in parts:
         if result is None:
-            result = Sums.decode(part.encode())
+            result = part.copy()
             continue
         result.students += part.students
         result.answers += part.answers

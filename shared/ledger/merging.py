@@ -177,18 +177,28 @@ class Merger:
         forget: bool,
     ) -> list[_Offer]:
         by_shard: dict[Shard, list[AnswerSubmitted]] = {}
-        for event in events:
-            shard = start
-            place = position(event.student_id)
-            while bits := self._splits.get((assignment_id, shard)):
-                shard = shard.child(place, bits)
-            by_shard.setdefault(shard, []).append(event)
+        if (assignment_id, start) in self._splits:
+            shard_of: dict[str, Shard] = {}
+            for event in events:
+                shard = shard_of.get(event.student_id)
+                if shard is None:
+                    shard = shard_of[event.student_id] = self._leaf(assignment_id, start, event.student_id)
+                by_shard.setdefault(shard, []).append(event)
+        else:
+            by_shard[start] = list(events)
         offers = []
         for shard, some in by_shard.items():
             offer = _Offer(some, by, forget, caller)
             self._enqueue(assignment_id, shard, offer)
             offers.append(offer)
         return offers
+
+    def _leaf(self, assignment_id: str, start: Shard, student_id: str) -> Shard:
+        """The shard beneath *start* where a learner's registers are, as far as this worker knows."""
+        place = position(student_id)
+        while bits := self._splits.get((assignment_id, start)):
+            start = start.child(place, bits)
+        return start
 
     def _enqueue(self, assignment_id: str, shard: Shard, offer: _Offer) -> None:
         lane = self._lanes.setdefault((assignment_id, shard), _Lane())

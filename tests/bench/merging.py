@@ -74,7 +74,7 @@ async def measure(emulators: dict[str, str], report: Report, *, quick: bool) -> 
     )
     report.measured("merge_answers_per_s_alone", rate)
     report.measured("merge_vs_commit_ceiling", rate / ceiling)
-    await _many_assignments(emulators, report)
+    await _many_assignments(emulators, report, 100 if quick else 1000)
     await _billed(emulators, report)
     await _rebuilt(emulators, report, 20_000 if quick else 100_000)
     await _two_workers(emulators, report, 10_000 if quick else 20_000)
@@ -90,19 +90,28 @@ async def _alone(emulators: dict[str, str], count: int) -> float:
     await material.assignment(store)
     events = material.answers(count)
     await put_on_record(store, events)
-    seconds = await merge_all(material.merger(store), events)
+    # At its own pace: in service, merges into one shard lie a second apart unless hundreds of answers wait.
+    seconds = await merge_all(material.merger(store, merge_seconds=0.0), events)
     await store.close()
     return count / seconds
 
 
-async def _many_assignments(emulators: dict[str, str], report: Report) -> None:
+async def _many_assignments(emulators: dict[str, str], report: Report, count: int) -> None:
     store = material.documents(emulators, material.project())
-    names = [await material.assignment(store, f"exam-{n}") for n in range(200)]
-    events = [event for name in names for event in material.answers(20, name)]
-    await put_on_record(store, events)
-    seconds = await merge_all(material.merger(store), events, together=20)
-    report.row("merge, 200 assignments × 20 answers", f"{len(events) / seconds:,.0f} answers/s", "")
-    report.measured("merge_answers_per_s_many_assignments", len(events) / seconds)
+    names = [await material.assignment(store, f"exam-{n}") for n in range(count)]
+    worker = material.merger(store, merge_seconds=0.0)
+    rates = []
+    for first in (0, 20, 40):
+        events = [event for name in names for event in material.answers(20, name, first=first)]
+        await put_on_record(store, events)
+        rates.append(len(events) / await merge_all(worker, events, together=20))
+    report.row(
+        f"merge, {count:,} assignments × 20 answers",
+        f"{max(rates[1:]):,.0f} answers/s",
+        f"in the first of which it reads their forms and keys: {rates[0]:,.0f}",
+    )
+    report.measured("merge_answers_per_s_many_assignments", max(rates[1:]))
+    report.measured("merge_answers_per_s_many_assignments_unknown", rates[0])
     await store.close()
 
 

@@ -212,3 +212,16 @@ def test_attempts_beyond_the_limit_do_not_count():
     registers.fold(event("ann", "q0", option, at, f"s{at}") for at, option in enumerate("bca"))
     figures = item_analysis.statistics(registers.sums, registers.grading.questions)
     assert figures.questions["q0"].facility == 0.5
+
+
+@pytest.mark.parametrize("size", [0, 7, 2**63 - 1, 2**63, 2**64, 10**40])
+def test_sums_of_any_size_are_whole_numbers_in_one_text(size):
+    sums = item_analysis.Sums(
+        3, 5, 2, size, -size, [item_analysis.ItemSums(5, 5, 2, size, 1, size, -size, [1, size])]
+    )
+    text = sums.encode()
+    assert text == f"[[3,5,2,{size},{-size}],[[5,5,2,{size},1,{size},{-size},[1,{size}]]]]"
+    assert item_analysis.Sums.decode(text) == sums
+    total = item_analysis.add([sums, sums])
+    assert total.items[0].options == [2, 2 * size]
+    assert sums.items[0].options == [1, size]
