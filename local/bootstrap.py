@@ -52,10 +52,12 @@ def major_version(command: "list[str]", pattern: str) -> int:
 
 
 def missing(*, browser: bool) -> "list[str]":
-    """What this machine lacks, each with the command that installs it; for the tests, also a *browser*."""
+    """What this machine lacks, each with its command; for the tests, also a *browser* and Redis."""
     lacks = []
     if browser and not any(map(shutil.which, BROWSERS)):
         lacks.append("Chromium, for the tests:\n    sudo apt-get install chromium")
+    if browser and not shutil.which("redis-server"):
+        lacks.append("Redis, for the tests:\n    sudo apt-get install redis-server")
     if sys.version_info < PYTHON_AT_LEAST:
         lacks.append(
             f"Python 3.11 or newer (this is {sys.version.split()[0]}):\n    sudo apt-get install python3\n"

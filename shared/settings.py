@@ -146,6 +146,13 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _redis_has_a_url(self) -> "Settings":
+        if self.limiter == "redis" and not self.redis_url.get_secret_value():
+            message = "limiter is redis, and redis_url is empty"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
     def _keys_are_long_enough(self) -> "Settings":
         for name in ("receipt_key", "ingest_key"):
             secret: SecretStr = getattr(self, name)

@@ -215,7 +215,17 @@ class Services:
     @cached_property
     def limiter(self) -> "Limiter":
         """Rate limits over all instances."""
-        return MemoryLimiter(time.monotonic)
+        match self.settings.limiter:
+            case "memory":
+                return MemoryLimiter(time.monotonic)
+            case "firestore":
+                from shared.limits.leases import LeaseLimiter
+
+                return LeaseLimiter(self.documents, time.time)
+            case "redis":
+                from shared.limits.redis import RedisLimiter
+
+                return RedisLimiter(self.settings.redis_url.get_secret_value())
 
     @cached_property
     def prices(self) -> "PriceTable":

@@ -15,6 +15,7 @@ from local.emulators import Emulators
 from local.tutor.server import Tutor, serving
 from shared.settings import get_settings
 from tests import emulators as test_run
+from tests.redis_server import redis_server
 from tests.running import LocalRun
 
 HERE = Path(__file__).parent
@@ -72,6 +73,13 @@ def _closed_sockets(request: pytest.FixtureRequest) -> Iterator[None]:
 def emulators() -> Emulators:
     """Firestore, Pub/Sub and Auth, shared by the whole run; tell tests apart by `project_id`."""
     return test_run.running()
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A real Redis of this worker's; tell tests apart by their keys, or empty it."""
+    with redis_server() as url:
+        yield url
 
 
 @pytest.fixture

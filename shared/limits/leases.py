@@ -108,7 +108,7 @@ class _Key:
     """What this process knows of one limit."""
 
     __slots__ = (
-        "asked", "asked_before", "denied_until", "flight", "granted", "left", "limit", "number",
+        "asked", "asked_before", "contended", "denied_until", "flight", "granted", "left", "limit", "number",
         "returning", "seen", "waiting",
     )  # fmt: skip
 
@@ -123,6 +123,7 @@ class _Key:
         self.denied_until = 0
         self.seen: _Seen | None = None
         self.flight: asyncio.Task[None] | None = None
+        self.contended = False  # whether others have been at the document lately
         self.returning = 0  # the slot of which the rest will be given back
 
     @property
@@ -260,12 +261,10 @@ class LeaseLimiter:
         await asyncio.sleep(0)  # calls that came together wait together
         limit = key.limit
         for attempt in range(_ATTEMPTS):
-            known = key.seen
-            if known is None:
-                known = await self._read(key)
-                fresh = True
-            else:
-                fresh = attempt > 0
+            known, fresh = key.seen, attempt > 0
+            if known is None or (key.contended and not fresh):
+                before, known, fresh = known, await self._read(key), True
+                key.contended = before is not None and before.version != known.version
             now = self._now()
             number = slot_at(now, limit.seconds)
             slots = Slots(dict(known.slots.points))
@@ -280,10 +279,17 @@ class LeaseLimiter:
                     continue
                 key.denied_until = max(slots.free_at(limit, limit.cost), now + 1)
                 return
+            old, unused = key.number, 0
+            if old != number and key.left:
+                # What is left of the lease before goes back by the way, and is handed out no more.
+                unused, key.left = key.left, 0
+                slots.take_out(unused, old)
             slots.points[number] = slots.points.get(number, 0) + points
             if await self._write(key, known, slots):
                 self._got(key, number, points)
                 return
+            if key.number == old:
+                key.left += unused
             pause = min(0.002 * (1 << attempt), 0.1)
             await asyncio.sleep(pause * (0.5 + random.random()))  # noqa: S311  it need not be secret
         message = f"{RATE_LIMITS}: others are always faster"
@@ -292,10 +298,7 @@ class LeaseLimiter:
     def _got(self, key: _Key, number: int, points: int) -> None:
         now, limit = self._now(), key.limit
         if key.number != number:
-            unused, slot = key.left, key.number
-            if unused > 0:
-                self._keep(self._return(key, unused, slot))
-            key.asked_before = key.asked if number == slot + 1 else 0
+            key.asked_before = key.asked if number == key.number + 1 else 0
             key.number, key.left, key.asked = number, 0, 0
         key.granted = points
         key.left += points
@@ -309,14 +312,15 @@ class LeaseLimiter:
             self._return_later(key, now)
 
     def _return_later(self, key: _Key, now: int) -> None:
-        """After the slot's end, give back what nobody asked for."""
+        """A slot after the lease's end, give back what nobody asked for, unless another lease did it."""
         number = key.number
         if key.left <= 0 or key.returning == number or key.ends <= now:
             return
         key.returning = number
+        pause = key.ends + slot_length(key.limit.seconds) - now
 
         async def wait() -> None:
-            await asyncio.sleep((key.ends - now) / MICROSECONDS + 0.01)
+            await asyncio.sleep(pause / MICROSECONDS)
             if key.number == number and key.left > 0 and key.ends <= self._now():
                 unused, key.left = key.left, 0
                 await self._return(key, unused, number)
@@ -362,7 +366,8 @@ class LeaseLimiter:
             self._trip("write")
             [version] = await self._documents.commit([write])
         except (Conflict, PreconditionLost):
-            self._trip_was_lost()
+            metrics.limiter_store_trips.labels("lost").inc()
+            key.contended = True
             return False
         key.seen = _Seen(version, slots)
         return True
@@ -370,9 +375,6 @@ class LeaseLimiter:
     def _trip(self, outcome: str) -> None:
         self.trips += 1
         metrics.limiter_store_trips.labels(outcome).inc()
-
-    def _trip_was_lost(self) -> None:
-        metrics.limiter_store_trips.labels("lost").inc()
 
 
 def _wanted(key: _Key, held: int, free: int) -> int:
@@ -382,9 +384,9 @@ def _wanted(key: _Key, held: int, free: int) -> int:
     points = min(max(need, 0), free)
     asked = max(key.asked, key.asked_before)
     if asked > cost:
-        # Ahead of need no more than an eighth of the limit, and a quarter of what is left.
+        # Ahead of need no more than an eighth of the limit, and half of what is left.
         ahead = min(asked, key.limit.points // 8) - held
-        points += max(min(ahead, (free - points) // 4), 0)
+        points += max(min(ahead, (free - points) // 2), 0)
     return points
 
 
