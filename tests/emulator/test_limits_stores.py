@@ -106,7 +106,7 @@ def test_windows_hold_while_processes_are_killed(project_id, emulators):
     kills = figures.number("LECTERN_KILLS", 5)
     asking = Asking(
         "firestore", emulators.firestore, project_id, key="k", points=60, seconds=10, rate=100,
-        lasts=max(kills * 2, 14),
+        lasts=max(kills * 4, 20),
     )  # fmt: skip
     found = asking.run(3, kills=kills, seed=kills)
     figures.note(kills=found.kills, allowed=len(found.allowed), most_in_a_window=found.most_within(10))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from local.tutor.server import FAULTS, CANARY
+from local.tutor.server import CANARY, FAULTS
 from shared.budgets.base import Payer
 from shared.budgets.ladder import Ceilings
 from shared.budgets.memory import MemoryBudgets

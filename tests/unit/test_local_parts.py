@@ -147,9 +147,9 @@ def test_what_the_machine_lacks_is_named_with_commands(
     monkeypatch.setattr(bootstrap.importlib.util, "find_spec", lambda _: None)
     monkeypatch.setattr(bootstrap.sys, "version_info", (3, 10))
     text = "\n".join(bootstrap.missing(browser=True))
-    for package in ("install python3\n", "python3-venv", "nodejs", "default-jre-headless"):
+    for package in ("install python3\n", "python3-venv", "nodejs", "default-jre-headless", "redis-server"):
         assert f"sudo apt-get install {package}" in f"{text}\n" or package in text
-    assert len(bootstrap.missing(browser=True)) == 5
+    assert len(bootstrap.missing(browser=True)) == 6
     assert len(bootstrap.missing(browser=False)) == 4
 
 
