@@ -123,7 +123,7 @@ class Capacity:
     memory_mib: int = 512
     concurrency: int = 80
     min_instances: int = 0
-    max_instances: int = 100
+    max_instances: int = 1000
 
 
 Handler = Callable[[Request], Awaitable[Response]]

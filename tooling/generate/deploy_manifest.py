@@ -13,6 +13,7 @@ from shared.edge.registry import (
     ScheduleTrigger,
     TopicTrigger,
 )
+from tooling.scale.tiers import TIERS, Tier
 
 _REGION_FROM_SETTINGS = "us-central1"
 _RETRY = {
@@ -22,8 +23,12 @@ _RETRY = {
 }
 
 
-def render(functions: Sequence[Deployment]) -> str:
-    """The manifest of *functions*."""
+_ANSWERS_WAY = ("submit_answer", "submit_answers", "merge_answers", "on_answer_created")
+"""The functions that a tier keeps warm."""
+
+
+def render(functions: Sequence[Deployment], tier: Tier = TIERS[0]) -> str:
+    """The manifest of *functions*, deployed for *tier*."""
     manifest = {
         "specVersion": "v1alpha1",
         "requiredAPIs": [
@@ -33,31 +38,32 @@ def render(functions: Sequence[Deployment]) -> str:
             },
             {"api": "eventarc.googleapis.com", "reason": "Merging is woken by events."},
         ],
-        "endpoints": {function.name: _endpoint(function) for function in functions},
+        "endpoints": {function.name: _endpoint(function, tier) for function in functions},
     }
     header = "# Made from the function registry by `make generate`; do not edit.\n"
     return header + yaml.safe_dump(manifest, sort_keys=False, width=110)
 
 
-def _endpoint(function: Deployment) -> dict[str, Any]:
+def _endpoint(function: Deployment, tier: Tier) -> dict[str, Any]:
     capacity = function.capacity
+    warm = tier.min_instances if function.name in _ANSWERS_WAY else 0
     return {
         "entryPoint": function.name,
         "platform": "gcfv2",
         "region": [_REGION_FROM_SETTINGS],
-        "availableMemoryMb": capacity.memory_mib,
+        "availableMemoryMb": max(capacity.memory_mib, tier.memory_mib),
         "cpu": 1,
         "concurrency": capacity.concurrency,
-        "minInstances": capacity.min_instances,
-        "maxInstances": capacity.max_instances,
+        "minInstances": max(capacity.min_instances, warm),
+        "maxInstances": min(capacity.max_instances, tier.max_instances),
         "timeoutSeconds": function.deadline_seconds + 5,
         "labels": {"app": "lectern"},
         "secretEnvironmentVariables": [{"key": "LECTERN_RECEIPT_KEY"}, {"key": "LECTERN_INGEST_KEY"}],
-        **_trigger(function),
+        **_trigger(function, tier),
     }
 
 
-def _trigger(function: Deployment) -> dict[str, Any]:
+def _trigger(function: Deployment, tier: Tier) -> dict[str, Any]:
     match function.trigger:
         case ClientCall() | PassThrough():
             return {"httpsTrigger": {"invoker": ["public"]}}
@@ -82,6 +88,8 @@ def _trigger(function: Deployment) -> dict[str, Any]:
                 }
             }
         case ScheduleTrigger(schedule=schedule, time_zone=time_zone):
+            if function.name == "sweep_pending":
+                schedule = f"*/{tier.sweep_minutes} * * * *"
             return {
                 "scheduleTrigger": {"schedule": schedule, "timeZone": time_zone, "retryConfig": dict(_RETRY)}
             }

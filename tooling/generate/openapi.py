@@ -16,8 +16,11 @@ _PROBLEMS = {
     403: "Signed in, and not allowed.",
     404: "There is no such thing, or it is not the caller's to know.",
     409: "The same id is on record with other content.",
+    405: "Only POST is understood.",
     413: "The body is too large.",
+    415: "Only `application/json` is understood.",
     429: "A rate limit or a budget is spent; ask again after `Retry-After` seconds.",
+    500: "Something went wrong on the server's side; it is logged under the reply's request id.",
     503: "Not available at the moment; ask again after `Retry-After` seconds.",
     504: "It took too long; whether it was done is not known.",
 }

@@ -6,17 +6,14 @@ from dataclasses import dataclass
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tier:
     """
-    Settings for up to *learners*.
+    How functions are deployed for up to *learners*: ``make generate TIER=name`` writes it to functions.yaml.
 
-    ``gather_milliseconds`` and ``gather_events`` are the variables LECTERN_GATHER_MILLISECONDS and
-    LECTERN_GATHER_EVENTS; shards split by themselves, so that no tier sets their number.
+    Shards split by themselves and merges pace themselves, so that no tier sets their number or interval.
+    ``min_instances`` is for the functions on an answer's way, ``max_instances`` for all.
     """
 
     name: str
     learners: int
-    gather_milliseconds: int
-    gather_events: int
-    rollup_seconds: float
     sweep_minutes: int
     memory_mib: int
     min_instances: int
@@ -27,9 +24,6 @@ TIERS = (
     Tier(
         name="small",
         learners=1_000,
-        gather_milliseconds=500,
-        gather_events=500,
-        rollup_seconds=1.0,
         sweep_minutes=5,
         memory_mib=512,
         min_instances=0,
@@ -38,9 +32,6 @@ TIERS = (
     Tier(
         name="medium",
         learners=10_000,
-        gather_milliseconds=1000,
-        gather_events=500,
-        rollup_seconds=1.0,
         sweep_minutes=2,
         memory_mib=512,
         min_instances=1,
@@ -49,9 +40,6 @@ TIERS = (
     Tier(
         name="large",
         learners=1_000_000,
-        gather_milliseconds=1000,
-        gather_events=500,
-        rollup_seconds=1.0,
         sweep_minutes=2,
         memory_mib=1024,
         min_instances=2,
@@ -63,3 +51,17 @@ TIERS = (
 def tier_for(learners: int) -> Tier:
     """The smallest tier that holds so many; the largest holds all."""
     return next((tier for tier in TIERS if learners <= tier.learners), TIERS[-1])
+
+
+def tier_named(name: str) -> Tier:
+    """
+    The tier of that *name*.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for tier in TIERS:
+        if tier.name == name:
+            return tier
+    message = f"no tier is called {name!r}; there are {', '.join(tier.name for tier in TIERS)}"
+    raise ValueError(message)
