@@ -20,6 +20,7 @@ MODULE_OF = {
     "merge_answers": "functions.upkeep",
     "my_results": "functions.assignments",
     "on_answer_created": "functions.answers",
+    "openai_proxy": "functions.gateway",
     "rebuild_assignment": "functions.assignments",
     "submit_answer": "functions.answers",
     "submit_answers": "functions.answers",

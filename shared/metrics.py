@@ -128,3 +128,17 @@ gateway_first_token_seconds = Histogram(
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10),
     registry=REGISTRY,
 )
+cache_requests = Counter(
+    "lectern_cache_requests",
+    "Questions to the caches, by entry and outcome: hit, miss or coalesced.",
+    ["entry", "outcome"],
+    registry=REGISTRY,
+)
+cache_evicted = Counter(
+    "lectern_cache_evicted", "Values that left the memory's cache because it was full.", registry=REGISTRY
+)
+cache_saved_nanos = Counter(
+    "lectern_cache_saved_nanos",
+    "Nano-dollars that cached and shared replies did not cost.",
+    registry=REGISTRY,
+)

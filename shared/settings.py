@@ -125,6 +125,18 @@ class Settings(BaseSettings):
     gateway_idle_seconds: float = Field(300.0, ge=1.0, le=3600.0)
     """How long the connections kept may go without work."""
 
+    cache: Literal["memory", "firestore", "redis"] = "memory"
+    """Where replies are kept besides each process's memory, and instances agree who asks."""
+    cache_entries: int = Field(1000, ge=1, le=1_000_000)
+    """How many replies each process keeps in memory."""
+    cache_key: SecretStr = SecretStr("")
+    """Seals the names of cached replies; unset: derived from *receipt_key*."""
+    proxy_seconds: float = Field(60.0, ge=1.0, le=600.0)
+    """How long a reply through ``openai_proxy`` may take, streams included."""
+    proxy_student_tokens: int = Field(1024, ge=1)
+    proxy_teacher_tokens: int = Field(4096, ge=1)
+    """The most tokens of a reply through ``openai_proxy``, by role."""
+
     @property
     def built_in_tutor(self) -> bool:
         """Whether the provider is the built-in tutor: on this machine, and without a key."""

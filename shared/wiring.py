@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     from shared.budgets.base import Budgets
     from shared.budgets.entries import SpendLedger
     from shared.budgets.prices import PriceTable
+    from shared.caching.caches import Caches
     from shared.documents.base import Document, Documents
     from shared.gateway.gateway import Gateway
+    from shared.gateway.proxy import Proxy
+    from shared.gateway.upstream import Upstream
     from shared.identity.base import Identity
     from shared.ledger.archive import Archive
     from shared.limits.base import Limiter
@@ -54,8 +57,8 @@ class Services:
 
     async def close(self) -> None:
         """End the connections that were made; for tests and for processes that end politely."""
-        parts = ("gateway", "budgets", "spend_ledger", "limiter", "documents", "answers_waiting", "identity")
-        for name in parts:
+        parts = ("upstream", "caches", "budgets", "spend_ledger", "limiter")
+        for name in (*parts, "documents", "answers_waiting", "identity"):
             close = getattr(self.__dict__.get(name), "close", None)
             if close is not None:
                 await close()
@@ -259,11 +262,36 @@ class Services:
         return MemoryBudgets(ceilings, now=self.now, zone=zone, enter=self.spend_ledger.enter)
 
     @cached_property
-    def gateway(self) -> "Gateway":
-        """Asks models: through limits, caches and budgets."""
-        from shared.gateway.build import gateway
+    def caches(self) -> "Caches":
+        """What was made before."""
+        from shared.caching.build import caches
 
-        return gateway(self.settings, self.budgets, self.prices)
+        return caches(self.settings, self.receipt_key, lambda: self.documents, self.now)
+
+    @cached_property
+    def upstream(self) -> "Upstream | None":
+        """The provider of models, if one is set up."""
+        from shared.gateway import build
+
+        return build.upstream(self.settings)
+
+    @cached_property
+    def gateway(self) -> "Gateway":
+        """Asks models: through caches and budgets."""
+        from shared.gateway import build
+        from shared.gateway.gateway import Gateway
+
+        models = build.models(self.settings)
+        return Gateway(self.upstream, self.budgets, self.prices, self.caches, models=models)
+
+    @cached_property
+    def proxy(self) -> "Proxy":
+        """Passes OpenAI's interface through."""
+        from shared.gateway.proxy import Proxy
+
+        return Proxy(
+            self.upstream, self.budgets, self.prices, self.caches, seconds=self.settings.proxy_seconds
+        )
 
 
 _current: list[Services] = []

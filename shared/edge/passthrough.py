@@ -22,7 +22,7 @@ from shared.wiring import Services, services
 
 
 class Stream(Protocol):
-    """Bytes that come one after the other; iterating never raises."""
+    """Bytes that come one after the other; iterating never raises, and abandoning it late does nothing."""
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """The bytes, as they come."""
@@ -83,7 +83,7 @@ def pass_through(
             principal = await signed_in(exchange, provided)
             call = PassedCall(
                 method=request.method,
-                path=request.url.path,
+                path=request.scope["path"],
                 body=body,
                 headers=request.headers,
                 principal=principal,
@@ -140,6 +140,7 @@ class _Passing(Response):
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
         finally:
             watching.cancel()
+            body.abandon()
 
 
 async def _gone(receive: Receive, body: Stream) -> None:

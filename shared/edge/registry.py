@@ -151,6 +151,11 @@ class Deployment:
         """Whether browsers and servers call it, rather than the platform."""
         return isinstance(self.trigger, ClientCall | PassThrough)
 
+    @property
+    def asks_models(self) -> bool:
+        """Whether it needs the key of the provider of models."""
+        return self.rate in {RateClass.AI, RateClass.LESSON}
+
 
 _deployments: dict[str, Deployment] = {}
 

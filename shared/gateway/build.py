@@ -1,38 +1,38 @@
-"""Builds a process's gateway from its settings."""
+"""Builds a process's parts of the gateway from its settings."""
 
 import time
 
-from shared.budgets.base import Budgets
-from shared.budgets.prices import PriceTable
+from shared.gateway.allowed import Allowance
 from shared.gateway.breaker import Breaker
 from shared.gateway.connections import Origin, Pool
-from shared.gateway.gateway import Gateway
 from shared.gateway.upstream import Upstream
 from shared.settings import Settings
 
 
-def gateway(settings: Settings, budgets: Budgets, prices: PriceTable) -> Gateway:
-    """The gateway; one for a process, because its connections and its breaker are shared."""
+def upstream(settings: Settings) -> Upstream | None:
+    """The provider, as one process speaks to it; None where none is set up."""
     key = settings.openai_api_key.get_secret_value()
+    if not key and not settings.built_in_tutor:
+        return None
     pool = Pool(
         Origin.of(settings.openai_base_url),
         most=settings.gateway_connections,
         kept=settings.gateway_connections_kept,
         idle_seconds=settings.gateway_idle_seconds,
     )
-    upstream = None
-    if key or settings.built_in_tutor:
-        upstream = Upstream(
-            settings.openai_base_url,
-            key,
-            pool,
-            Breaker(time.monotonic),
-            accepts_faults=settings.built_in_tutor,
-        )
-    return Gateway(
-        pool,
-        upstream,
-        budgets,
-        prices,
-        models={"small": settings.small_model, "large": settings.large_model},
-    )
+    breaker = Breaker(time.monotonic)
+    return Upstream(settings.openai_base_url, key, pool, breaker, accepts_faults=settings.built_in_tutor)
+
+
+def models(settings: Settings) -> dict[str, str]:
+    """The models by size."""
+    return {"small": settings.small_model, "large": settings.large_model}
+
+
+def allowance(settings: Settings, *, teacher: bool) -> Allowance:
+    """What clients of the proxy may ask."""
+    if teacher:
+        names = tuple(dict.fromkeys([settings.small_model, settings.large_model]))
+        return Allowance(names, (settings.embedding_model,), settings.proxy_teacher_tokens, tools=True)
+    student = (settings.small_model,)
+    return Allowance(student, (settings.embedding_model,), settings.proxy_student_tokens, tools=False)

@@ -14,9 +14,12 @@ import orjson
 from shared import metrics
 from shared.budgets.base import Budgets, Payer
 from shared.budgets.prices import PriceTable, Usage
+from shared.caching.base import CacheUse
+from shared.caching.caches import Caches, Made
+from shared.caching.keys import Key
 from shared.errors import Unavailable
 from shared.gateway.base import Ask, Reply
-from shared.gateway.connections import ConnectionLost, Pool
+from shared.gateway.connections import ConnectionLost
 from shared.gateway.paying import Purse
 from shared.gateway.reading import Streamed, read_completion
 from shared.gateway.upstream import Call, Improper, Upstream
@@ -31,23 +34,19 @@ class Gateway:
 
     def __init__(
         self,
-        pool: Pool,
         upstream: Upstream | None,
         budgets: Budgets,
         prices: PriceTable,
+        caches: Caches,
         *,
         models: Mapping[str, str],
     ) -> None:
         """Ask *upstream*, if there is one, for the *models* of each size."""
-        self._pool = pool
         self._upstream = upstream
         self._budgets = budgets
         self._prices = prices
+        self._caches = caches
         self._models = models
-
-    async def close(self) -> None:
-        """End the connections."""
-        await self._pool.close()
 
     def model_of(self, ask: Ask) -> str:
         """The name of the model that *ask* goes to."""
@@ -61,6 +60,19 @@ class Gateway:
             Unavailable: no good reply came within the deadline, or none can come now.
             BudgetSpent: a ceiling of *payer* would be passed.
         """
+        if ask.cache is None:
+            return (await self._asked(ask, payer))[0]
+        key = await self._key(ask, ask.cache)
+
+        async def make() -> Made:
+            reply, nanos = await self._asked(ask, payer)
+            return Made(_packed(reply), keep=reply.finish_reason == "stop", nanos=nanos)
+
+        found = await self._caches.get_or_make(key, make, within_seconds=ask.deadline_seconds)
+        return _unpacked(found.value, cached=found.cached or found.shared)
+
+    async def _asked(self, ask: Ask, payer: Payer) -> tuple[Reply, int]:
+        """A reply of the model's, and what it cost."""
         upstream = self._upstream_or_not()
         call = self._call(ask, stream=False)
         reply: Reply | None = None
@@ -78,7 +90,7 @@ class Gateway:
         finally:
             settling = purse.close(call, usage, whole=reply is not None)
             await asyncio.shield(asyncio.ensure_future(settling))
-        return cast("Reply", reply)
+        return cast("Reply", reply), purse.paid
 
     async def stream(self, ask: Ask, payer: Payer) -> AsyncIterator[str | Reply]:
         """
@@ -90,6 +102,12 @@ class Gateway:
             Unavailable: no reply came, or it broke off; what came before is not to be relied upon.
             BudgetSpent: a ceiling of *payer* would be passed.
         """
+        key = await self._key(ask, ask.cache) if ask.cache is not None else None
+        if key is not None and (kept := await self._caches.get(key)) is not None:
+            cached = _unpacked(kept, cached=True)
+            yield cached.text
+            yield cached
+            return
         upstream = self._upstream_or_not()
         call = self._call(ask, stream=True)
         purse = self._purse(ask, payer)
@@ -122,12 +140,26 @@ class Gateway:
         finally:
             settling = purse.close(call, streamed.usage if whole else None, whole=whole)
             await asyncio.shield(asyncio.ensure_future(settling))
+        if key is not None and reply.finish_reason == "stop":
+            await self._caches.put(key, _packed(reply), nanos=purse.paid)
         yield reply
 
     def _upstream_or_not(self) -> Upstream:
         if self._upstream is None:
             raise Unavailable(_NOT_SET_UP, retry_after_seconds=60)
         return self._upstream
+
+    async def _key(self, ask: Ask, use: CacheUse) -> Key:
+        asked = {
+            "model": self.model_of(ask),
+            "messages": list(ask.messages),
+            "maxTokens": ask.max_tokens,
+            "temperature": ask.temperature,
+            "schema": ask.schema,
+        }
+        request = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
+        parts: dict[str, str | bytes] = {**use.parts, "request": request}
+        return await self._caches.key(use.entry, parts, uid=use.uid)
 
     def _purse(self, ask: Ask, payer: Payer) -> Purse:
         model = self.model_of(ask)
@@ -151,6 +183,30 @@ class Gateway:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         deadline = asyncio.get_running_loop().time() + ask.deadline_seconds
         return Call(CHAT, orjson.dumps(body), deadline)
+
+
+def _packed(reply: Reply) -> bytes:
+    return orjson.dumps(
+        {
+            "text": reply.text,
+            "model": reply.model,
+            "usage": [reply.usage.prompt_tokens, reply.usage.completion_tokens, reply.usage.cached_tokens],
+            "canned": reply.canned,
+            "finishReason": reply.finish_reason,
+        }
+    )
+
+
+def _unpacked(value: bytes, *, cached: bool) -> Reply:
+    fields = orjson.loads(value)
+    return Reply(
+        text=fields["text"],
+        model=fields["model"],
+        usage=Usage(*fields["usage"]),
+        cached=cached,
+        canned=fields["canned"],
+        finish_reason=fields["finishReason"],
+    )
 
 
 def _checked(ask: Ask, reply: Reply) -> Reply:

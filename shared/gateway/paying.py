@@ -29,6 +29,8 @@ class Purse:
         self._model = model
         self._most_tokens = most_tokens
         self._worst = 0
+        self.paid = 0
+        """What the call did cost, once the purse is closed."""
         self._reservation: Reservation | None = None
 
     async def open(self, call: Call) -> None:
@@ -51,12 +53,11 @@ class Purse:
             return
         unknown = call.unknown + (whole and usage is None)
         told = usage or Usage()
-        nanos = unknown * self._worst + self._prices.actual(self._model, told)
+        nanos = min(unknown * self._worst + self._prices.actual(self._model, told), reservation.nanos)
+        self.paid = nanos
         try:
             if nanos or whole:
-                await self._budgets.settle(
-                    reservation, actual_nanos=min(nanos, reservation.nanos), usage=told
-                )
+                await self._budgets.settle(reservation, actual_nanos=nanos, usage=told)
             else:
                 await self._budgets.release(reservation)
         except LecternError as error:

@@ -74,6 +74,10 @@ class Upstream:
             "content-type: application/json\r\naccept-encoding: identity\r\ncontent-length: "
         ).encode()
 
+    async def close(self) -> None:
+        """End the connections."""
+        await self._pool.close()
+
     async def whole(self, call: Call, check: Callable[[bytes], None]) -> bytes:
         """
         The body of a good reply; *check* raises Improper for one that is not, and it is asked for again.

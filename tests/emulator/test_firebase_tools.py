@@ -18,11 +18,12 @@ import main
 from local.ports import HOST, Ports
 from local.processes import die_with_parent
 from shared.edge import registry
-from shared.edge.registry import ClientCall, DocumentTrigger, ScheduleTrigger, TopicTrigger
+from shared.edge.registry import ClientCall, DocumentTrigger, PassThrough, ScheduleTrigger, TopicTrigger
 from tests.running import ROOT
 
 KINDS = {
     ClientCall: {"httpsTrigger", "callableTrigger"},
+    PassThrough: {"httpsTrigger"},
     TopicTrigger: {"eventTrigger", "httpsTrigger"},
     DocumentTrigger: {"eventTrigger"},
     ScheduleTrigger: {"scheduleTrigger"},

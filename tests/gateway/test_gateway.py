@@ -11,9 +11,12 @@ from shared.budgets.base import Payer
 from shared.budgets.ladder import Ceilings
 from shared.budgets.memory import MemoryBudgets
 from shared.budgets.prices import PriceTable
+from shared.caching.caches import Caches
+from shared.caching.keys import Keys
 from shared.errors import BudgetSpent, LecternError, Unavailable
+from shared.gateway import build
 from shared.gateway.base import Ask, Reply
-from shared.gateway.build import gateway
+from shared.gateway.gateway import Gateway
 from shared.settings import Settings
 
 PLENTY = 10**12
@@ -48,6 +51,11 @@ def budgets(**ceilings):
     return MemoryBudgets(Ceilings(**{**fields, **ceilings}), now=lambda: datetime(2026, 11, 20, tzinfo=UTC))
 
 
+def gateway(settings, money):
+    models = build.models(settings)
+    return Gateway(build.upstream(settings), money, PriceTable(), Caches(Keys(b"secret")), models=models)
+
+
 @pytest.fixture
 def money():
     return budgets()
@@ -55,9 +63,9 @@ def money():
 
 @pytest.fixture
 async def asked(tutor, money):
-    made = gateway(Settings(openai_base_url=tutor.url), money, PriceTable())
+    made = gateway(Settings(openai_base_url=tutor.url), money)
     yield made
-    await made.close()
+    await made._upstream.close()
 
 
 async def figures(money):
@@ -164,15 +172,15 @@ async def test_a_provider_that_fails_is_left_alone_and_asked_again_later(asked, 
 
 
 async def test_nothing_is_asked_when_the_money_is_spent(tutor):
-    made = gateway(Settings(openai_base_url=tutor.url), budgets(learner_day=100), PriceTable())
+    made = gateway(Settings(openai_base_url=tutor.url), budgets(learner_day=100))
     with pytest.raises(BudgetSpent):
         await made.complete(ask(), PAYER)
     assert tutor.total == 0
-    await made.close()
+    await made._upstream.close()
 
 
 async def test_without_a_key_in_the_cloud_nothing_is_asked():
-    made = gateway(Settings(), budgets(), PriceTable())
+    made = gateway(Settings(), budgets())
     with pytest.raises(Unavailable):
         await made.complete(ask(), PAYER)
 
@@ -185,7 +193,7 @@ async def test_a_reader_who_leaves_a_stream_is_settled_and_the_connection_is_clo
     day = await figures(money)
     assert day.reserved_nanos == 0
     assert day.spent_nanos > 0
-    assert asked._pool.in_use == 0
+    assert asked._upstream._pool.in_use == 0
     await asyncio.sleep(0.05)
     assert len(tutor.transports) == 0
 
@@ -197,5 +205,5 @@ async def test_a_cancelled_call_gives_back_its_connection_closed_and_settles(ask
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert asked._pool.in_use == 0
+    assert asked._upstream._pool.in_use == 0
     assert (await figures(money)).reserved_nanos == 0

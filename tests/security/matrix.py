@@ -20,6 +20,7 @@ NEEDS = {
     "merge_answers": "platform",
     "my_results": "member",
     "on_answer_created": "platform",
+    "openai_proxy": "token",
     "rebuild_assignment": "teacher",
     "submit_answer": "member",
     "submit_answers": "member",

@@ -9,7 +9,7 @@ import json
 
 import pytest
 
-from shared.edge.registry import ClientCall
+from shared.edge.registry import PassThrough
 from tests.security.matrix import (
     MISSING,
     NEEDS,
@@ -25,7 +25,8 @@ from tests.security.school import CALLERS, client_calls, functions, has, id_slot
 
 COURSES = ("own", "other", "open")
 FUNCTIONS = client_calls()
-PLATFORM = [each for each in functions() if not isinstance(each.trigger, ClientCall)]
+PLATFORM = [each for each in functions() if not each.for_clients]
+PASSED = [each for each in functions() if isinstance(each.trigger, PassThrough)]
 UNTOLD = ("x-request-id", "content-length", "date")
 
 
@@ -126,6 +127,14 @@ def _told(response):
     body.pop("requestId", None)
     headers = {name: value for name, value in response.headers.items() if name not in UNTOLD}
     return response.status_code, body, headers, len(response.content)
+
+
+@pytest.mark.parametrize("function", PASSED, ids=named)
+async def test_nothing_passes_for_who_is_not_signed_in(lessons, function):
+    for caller in CALLERS.values():
+        response = await lessons.call(function.name, {}, caller)
+        decided = 404 if expected(function.name, caller, "own") == 200 else 401  # there is nothing at "/"
+        assert response.status_code == decided, caller.name
 
 
 @pytest.mark.parametrize("function", PLATFORM, ids=named)

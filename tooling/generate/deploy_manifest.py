@@ -58,9 +58,15 @@ def _endpoint(function: Deployment, tier: Tier) -> dict[str, Any]:
         "maxInstances": min(capacity.max_instances, tier.max_instances),
         "timeoutSeconds": function.deadline_seconds + 5,
         "labels": {"app": "lectern"},
-        "secretEnvironmentVariables": [{"key": "LECTERN_RECEIPT_KEY"}, {"key": "LECTERN_INGEST_KEY"}],
+        "secretEnvironmentVariables": [{"key": name} for name in _secrets(function)],
         **_trigger(function, tier),
     }
+
+
+def _secrets(function: Deployment) -> list[str]:
+    """The provider's key is given to those functions only that ask models."""
+    model = ["LECTERN_OPENAI_API_KEY"] if function.asks_models else []
+    return ["LECTERN_RECEIPT_KEY", "LECTERN_INGEST_KEY", *model]
 
 
 def _trigger(function: Deployment, tier: Tier) -> dict[str, Any]:

@@ -1,0 +1,60 @@
+"""The OpenAI-compatible door: any OpenAI client may point its base URL here, with an ID token as its key."""
+
+import orjson
+
+from shared.budgets.base import Payer
+from shared.edge.passthrough import PassedCall, PassedReply, pass_through
+from shared.edge.registry import Capacity, Passed, RateClass
+from shared.errors import InvalidRequest, NotFound
+from shared.gateway.allowed import CHAT, EMBEDDINGS, RESPONSES, Allowance, passing
+from shared.gateway.build import allowance
+from shared.gateway.proxy import Listening
+
+_MODELS = "/models"
+_PREFIX = "/v1"
+
+
+@pass_through(
+    Passed(method="POST", path="/v1/chat/completions", summary="Continue a conversation."),
+    Passed(method="POST", path="/v1/responses", summary="Answer an input."),
+    Passed(method="POST", path="/v1/embeddings", summary="Turn texts into vectors."),
+    Passed(method="GET", path="/v1/models", summary="List the models that the caller may name."),
+    deadline_seconds=120,
+    rate=RateClass.AI,
+    capacity=Capacity(concurrency=200),
+)
+async def openai_proxy(call: PassedCall) -> PassedReply:
+    """Pass OpenAI's interface through, for any client of it, within limits and budgets."""
+    path = call.path.removeprefix(_PREFIX)
+    allowed = allowance(call.services.settings, teacher=call.principal.is_teacher)
+    if call.method == "GET":
+        return _models(path, allowed)
+    if path not in {CHAT, RESPONSES, EMBEDDINGS}:
+        raise NotFound(_NO_SUCH_PATH)
+    request = passing(path, call.body, allowed)
+    payer = Payer(uid=call.principal.uid)
+    fresh = call.headers.get("cache-control", "").lower() == "no-cache"
+    fault = call.headers.get("x-tutor-fault", "") if call.services.settings.built_in_tutor else ""
+    if "\r" in fault or "\n" in fault:
+        raise InvalidRequest(_NO_SUCH_PATH)
+    proxy = call.services.proxy
+    if not request.stream:
+        body = await proxy.whole(request, payer, fresh=fresh, fault=fault)
+        return PassedReply(body=body)
+    passed = await proxy.stream(request, payer, fresh=fresh, fault=fault)
+    settle = passed.settle if isinstance(passed, Listening) else None
+    return PassedReply(media_type="text/event-stream", body=passed, settle=settle)
+
+
+def _models(path: str, allowed: Allowance) -> PassedReply:
+    names = [*allowed.models, *allowed.embedding_models]
+    models = {name: {"id": name, "object": "model", "created": 0, "owned_by": "lectern"} for name in names}
+    if path == _MODELS:
+        return PassedReply(body=orjson.dumps({"object": "list", "data": list(models.values())}))
+    model = models.get(path.removeprefix(f"{_MODELS}/"))
+    if not path.startswith(f"{_MODELS}/") or model is None:
+        raise NotFound(_NO_SUCH_PATH)
+    return PassedReply(body=orjson.dumps(model))
+
+
+_NO_SUCH_PATH = "there is nothing at this path"

@@ -1,0 +1,246 @@
+"""The tiers together: this process's memory, then the store that instances share, if there is one."""
+
+import asyncio
+import logging
+import random
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from struct import Struct
+
+from shared import metrics
+from shared.caching.base import Kept, SharedStore
+from shared.caching.keys import Key, Keys
+from shared.caching.memory import MemoryCache
+from shared.caching.registry import ENTRIES
+from shared.caching.single_flight import Flights
+from shared.errors import BudgetSpent, LecternError, Unavailable
+
+log = logging.getLogger("lectern")
+
+_COST = Struct("!Q")
+"""Before each value stands what it cost in nano-dollars."""
+_LEASE_MORE_SECONDS = 2.0
+_FIRST_LOOK_SECONDS = 0.02
+_LONGEST_LOOK_SECONDS = 0.5
+_GENERATION_SECONDS = 5.0
+"""How long another instance may go on serving what an event has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A value that was just made; *keep* says whether it may be served again."""
+
+    value: bytes
+    keep: bool
+    nanos: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A value, and whether it was there before (*cached*) or came from equal work (*shared*)."""
+
+    value: bytes
+    cached: bool
+    shared: bool = False
+
+
+class Caches:
+    """What the rest asks of caches."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        *,
+        entries: int = 1000,
+        store: SharedStore | None = None,
+        clock: Callable[[], float] = time.time,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """Keep *entries* values in memory, and all in *store*, if there is one."""
+        self._keys = keys
+        self._memory = MemoryCache(entries=entries, clock=clock)
+        self._store = store
+        self._clock = clock
+        self._chance = chance
+        self._flights: Flights[Made] = Flights()
+        self._generations: dict[str, tuple[float, int]] = {}
+
+    async def close(self) -> None:
+        """End the store's connections."""
+        close = getattr(self._store, "close", None)
+        if close is not None:
+            await close()
+
+    async def key(self, entry: str, parts: Mapping[str, str | bytes], *, uid: str = "") -> Key:
+        """
+        The key under which a thing is kept now.
+
+        Raises:
+            ValueError: it cannot have such a key; see ``Keys.key``.
+        """
+        ended_by = ENTRIES[entry].ended_by
+        generations = [await self._generation(_counter(event, uid)) for event in ended_by]
+        return self._keys.key(entry, parts, uid=uid, generations=generations)
+
+    async def ended(self, event: str, *, uid: str = "") -> None:
+        """Serve nothing again that *event* ends, of *uid* or of everybody."""
+        name = _counter(event, uid)
+        if self._store is None:
+            _, number = self._generations.get(name, (0.0, 0))
+            self._generations[name] = (self._clock(), number + 1)
+            return
+        await self._store.count_up(name)
+        self._generations.pop(name, None)
+
+    async def get(self, key: Key) -> bytes | None:
+        """What is kept under *key*, if its owner is the key's."""
+        kept = self._memory.get(key.name)
+        if kept is None and self._store is not None:
+            try:
+                kept = await self._store.get(key.name)
+            except Unavailable as error:
+                log.warning("cache_unavailable", exc_info=error)
+            if kept is not None:
+                self._memory.put(key.name, kept)
+        if kept is None or kept.owner != key.owner:
+            metrics.cache_requests.labels(key.entry.name, "miss").inc()
+            return None
+        metrics.cache_requests.labels(key.entry.name, "hit").inc()
+        return _served(kept).value
+
+    async def put(self, key: Key, value: bytes, *, nanos: int = 0) -> None:
+        """Keep *value*, which did cost *nanos*, for the life of its kind, less a random part."""
+        life = key.entry.life_seconds * (1 - key.entry.jitter * self._chance())
+        kept = Kept(_COST.pack(nanos) + value, key.owner, self._clock() + life)
+        self._memory.put(key.name, kept)
+        if self._store is not None:
+            try:
+                await self._store.put(key.name, kept)
+            except Unavailable as error:
+                log.warning("cache_unavailable", exc_info=error)
+
+    async def get_or_make(
+        self, key: Key, make: Callable[[], Awaitable[Made]], *, within_seconds: float
+    ) -> Found:
+        """
+        What is kept under *key*; if there is nothing, what *make* makes, once for all who ask meanwhile.
+
+        *make* takes *within_seconds* at most; that long the others wait for it.
+
+        What must not be kept is given to those who wait for it in this process, and made anew elsewhere.
+
+        Raises:
+            whatever *make* raises; but nobody fails because somebody else's money is spent.
+        """
+        value = await self.get(key)
+        if value is not None:
+            return Found(value, cached=True)
+        while True:
+            try:
+                made, joined = await self._flights.share(
+                    key.name, lambda: self._made(key, make, within_seconds)
+                )
+            except _NotMine as error:
+                if error.by is make:
+                    raise error.cause from None
+                continue
+            if joined:
+                metrics.cache_requests.labels(key.entry.name, "coalesced").inc()
+                metrics.cache_saved_nanos.inc(made.nanos)
+            return Found(made.value, cached=False, shared=joined)
+
+    async def _made(self, key: Key, make: Callable[[], Awaitable[Made]], seconds: float) -> Made:
+        try:
+            if self._store is None:
+                made = await make()
+                if made.keep:
+                    await self.put(key, made.value, nanos=made.nanos)
+                return made
+            return await self._made_once(key, make, self._store, seconds)
+        except BudgetSpent as error:
+            raise _NotMine(make, error) from error
+
+    async def _made_once(
+        self, key: Key, make: Callable[[], Awaitable[Made]], store: SharedStore, seconds: float
+    ) -> Made:
+        """What *make* makes, unless another instance is at it: then what that one keeps."""
+        holder = uuid.uuid4().hex
+        look = _FIRST_LOOK_SECONDS
+        until = time.monotonic() + seconds
+        try:
+            while not await store.lease(key.name, holder, seconds + _LEASE_MORE_SECONDS):
+                await asyncio.sleep(look * (0.5 + self._chance() / 2))
+                look = min(look * 1.5, _LONGEST_LOOK_SECONDS)
+                if (theirs := await self._theirs(key, store)) is not None:
+                    return theirs
+                _check_time(until)
+            # Who held the lease before may have kept it between our look and our lease.
+            if (theirs := await self._theirs(key, store)) is not None:
+                await store.release(key.name, holder)
+                return theirs
+        except _NotInTime:
+            message = "others wait for the same reply, and it does not come"
+            raise Unavailable(message) from None
+        except Unavailable as error:
+            log.warning("cache_unavailable", exc_info=error)
+            return await make()
+        try:
+            made = await make()
+            if made.keep:
+                await self.put(key, made.value, nanos=made.nanos)
+            return made
+        finally:
+            try:
+                await store.release(key.name, holder)
+            except LecternError as error:
+                log.warning("cache_unavailable", exc_info=error)
+
+    async def _theirs(self, key: Key, store: SharedStore) -> Made | None:
+        kept = await store.get(key.name)
+        if kept is None or kept.owner != key.owner:
+            return None
+        self._memory.put(key.name, kept)
+        metrics.cache_requests.labels(key.entry.name, "coalesced").inc()
+        return _served(kept)
+
+    async def _generation(self, name: str) -> int:
+        read_at, number = self._generations.get(name, (0.0, 0))
+        if self._store is None or self._clock() - read_at < _GENERATION_SECONDS:
+            return number
+        try:
+            number = await self._store.generation(name)
+        except Unavailable as error:
+            log.warning("cache_unavailable", exc_info=error)
+            return number
+        self._generations[name] = (self._clock(), number)
+        return number
+
+
+def _served(kept: Kept) -> Made:
+    """A kept value without its cost, which is saved."""
+    (nanos,) = _COST.unpack_from(kept.value)
+    metrics.cache_saved_nanos.inc(nanos)
+    return Made(kept.value[_COST.size :], keep=True)
+
+
+def _check_time(until: float) -> None:
+    if time.monotonic() > until:
+        raise _NotInTime
+
+
+class _NotInTime(Exception):
+    """Another instance took too long."""
+
+
+class _NotMine(Exception):
+    """The work was not done for want of money of whoever began it."""
+
+    def __init__(self, by: object, cause: BudgetSpent) -> None:
+        self.by = by
+        self.cause = cause
+
+
+def _counter(event: str, uid: str) -> str:
+    return f"{event}:{uid}"

@@ -1,0 +1,86 @@
+"""Redis as the store that instances share; every key begins with ``lectern:cache:``."""
+
+import struct
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from shared.caching.base import Kept
+from shared.errors import Unavailable
+
+_PREFIX = "lectern:cache:"
+_HEAD = struct.Struct("!dI")
+_RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
+_LEASE = """
+if redis.call('set', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
+if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('pexpire', KEYS[1], ARGV[2]) return 1 end
+return 0
+"""
+_SECONDS = 2.0
+
+
+class RedisStore:
+    """See the port."""
+
+    def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
+        """Use the server at *url*."""
+        self._redis: Any = Redis.from_url(url, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS)
+        self._clock = clock
+
+    async def close(self) -> None:
+        """End the connections."""
+        await self._redis.aclose()
+
+    async def get(self, name: str) -> Kept | None:
+        """See the port."""
+        async with _translated():
+            raw = await self._redis.get(f"{_PREFIX}value:{name}")
+        if raw is None:
+            return None
+        until, length = _HEAD.unpack_from(raw)
+        place = _HEAD.size + length
+        return Kept(raw[place:], raw[_HEAD.size : place].decode(), until)
+
+    async def put(self, name: str, kept: Kept) -> None:
+        """See the port."""
+        left = int((kept.until - self._clock()) * 1000)
+        if left <= 0:
+            return
+        owner = kept.owner.encode()
+        raw = _HEAD.pack(kept.until, len(owner)) + owner + kept.value
+        async with _translated():
+            await self._redis.set(f"{_PREFIX}value:{name}", raw, px=left)
+
+    async def lease(self, name: str, holder: str, seconds: float) -> bool:
+        """See the port."""
+        async with _translated():
+            got = await self._redis.eval(_LEASE, 1, f"{_PREFIX}lease:{name}", holder, int(seconds * 1000))
+        return bool(got)
+
+    async def release(self, name: str, holder: str) -> None:
+        """See the port."""
+        async with _translated():
+            await self._redis.eval(_RELEASE, 1, f"{_PREFIX}lease:{name}", holder)
+
+    async def generation(self, name: str) -> int:
+        """See the port."""
+        async with _translated():
+            return int(await self._redis.get(f"{_PREFIX}generation:{name}") or 0)
+
+    async def count_up(self, name: str) -> None:
+        """See the port."""
+        async with _translated():
+            await self._redis.incr(f"{_PREFIX}generation:{name}")
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        message = "the cache's store does not answer"
+        raise Unavailable(message) from error

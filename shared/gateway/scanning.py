@@ -1,0 +1,145 @@
+"""Looks at replies on their way through: what they used, and whether they are whole."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from shared.budgets.prices import Usage
+from shared.gateway import allowed
+from shared.gateway.allowed import Passing
+from shared.gateway.reading import usage_of
+from shared.gateway.upstream import Improper
+
+_TAIL_EVENTS = 6
+_WHOLE_FINISHES = frozenset({"stop", "tool_calls"})
+_ERRORS = (b'data: {"error"', b"event: error", b"event: response.failed")
+_NO_CHOICES = (b'"choices":[]', b'"choices": []')
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a reply says about itself: its tokens, and whether it may be served again."""
+
+    usage: Usage | None
+    keep: bool
+
+
+def look(request: Passing, body: bytes) -> Seen:
+    """
+    Look at a reply that came as one.
+
+    Raises:
+        Improper: it is not a reply to such a request.
+    """
+    try:
+        value: Any = orjson.loads(body)
+        match request.path:
+            case allowed.CHAT:
+                keep = [_chat_is_whole(request, choice) for choice in value["choices"]]
+            case allowed.RESPONSES:
+                keep = [value["status"] == "completed" for _ in value["output"]]
+            case _:
+                keep = [isinstance(each["embedding"], list | str) for each in value["data"]]
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise Improper from error
+    if not keep:
+        raise Improper
+    return Seen(usage_of(value.get("usage")), all(keep))
+
+
+def _chat_is_whole(request: Passing, choice: Any) -> bool:
+    content = choice["message"]["content"]
+    if request.json_wanted and isinstance(content, str) and choice["finish_reason"] == "stop":
+        orjson.loads(content)  # ValueError: what was to be JSON is none
+    return choice["finish_reason"] in _WHOLE_FINISHES
+
+
+class Passage:
+    """The events of a streamed reply: whole ones only, and without what the client did not want."""
+
+    def __init__(self, request: Passing) -> None:
+        """Let the reply to *request* pass."""
+        self._chat = request.path == allowed.CHAT
+        self._filtered = self._chat and not request.usage_wanted
+        self._rest = b""
+        self._tail: list[bytes] = []
+
+    def feed(self, data: bytes) -> bytes:
+        """
+        What of *data* may go on now.
+
+        Raises:
+            Improper: the provider says that something went wrong.
+        """
+        if self._rest:
+            data = self._rest + data
+        if data.endswith(b"\n\n"):
+            self._rest = b""
+        else:
+            plain, carriage = data.rfind(b"\n\n"), data.rfind(b"\r\n\r\n")
+            place = max(plain + 2 if plain >= 0 else 0, carriage + 4 if carriage >= 0 else 0)
+            data, self._rest = data[:place], data[place:]
+        if any(each in data for each in _ERRORS):
+            raise Improper
+        self._tail.append(data)
+        if len(self._tail) > _TAIL_EVENTS:
+            del self._tail[0]
+        if self._filtered and any(each in data for each in _NO_CHOICES):
+            data = b"".join(
+                event + b"\n\n" for event in _events(data) if not any(each in event for each in _NO_CHOICES)
+            )
+        return data
+
+    def seen(self) -> Seen:
+        """
+        What the stream said about itself, once it is over.
+
+        Raises:
+            Improper: it broke off before its end.
+        """
+        usage: Usage | None = None
+        finishes: set[object] = set()
+        done = False
+        for event in _events(b"".join(self._tail)):
+            data = event.partition(b"data:")[2].strip()
+            if data == b"[DONE]":
+                done = True
+                continue
+            try:
+                value: Any = orjson.loads(data)
+            except ValueError:
+                continue
+            if self._chat:
+                usage = usage_of(value.get("usage")) or usage
+                finishes |= {each.get("finish_reason") for each in value.get("choices", ())}
+            elif value.get("type") in {"response.completed", "response.incomplete"}:
+                done = True
+                usage = usage_of(value["response"].get("usage"))
+                finishes = {"stop" if value["type"] == "response.completed" else "length"}
+        finishes.discard(None)
+        if not done or not finishes or self._rest.strip():
+            raise Improper
+        return Seen(usage, finishes <= _WHOLE_FINISHES)
+
+    def broken(self) -> bytes:
+        """An event that tells the client, in its protocol, that the reply will not come to its end."""
+        message = "the model broke off; ask again"
+        if self._chat:
+            error = {"message": message, "type": "server_error", "param": None, "code": "unavailable"}
+            return b"data: " + orjson.dumps({"error": error}) + b"\n\n"
+        event: dict[str, object] = {
+            "type": "error",
+            "code": "server_error",
+            "message": message,
+            "param": None,
+            "sequence_number": 0,
+        }
+        return b"event: error\ndata: " + orjson.dumps(event) + b"\n\n"
+
+
+def _events(data: bytes) -> Iterator[bytes]:
+    for event in data.replace(b"\r\n", b"\n").split(b"\n\n"):
+        if event.strip():
+            yield event
