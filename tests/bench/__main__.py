@@ -1,7 +1,7 @@
 """
 Measures, prints a table, writes ``bench/results.json``.
 
-``python -m tests.bench [--quick] [submitting merging growing starting whole]``: everything by default.
+``python -m tests.bench [--quick] [submitting merging growing starting whole gateway]``: everything by default.
 Every figure has a baseline of the same run or a goal beside it; absolute times are only good on a quiet machine.
 """
 
@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from local.emulators import choose_ports, start
 from local.ports import Ports
 from local.processes import children
-from tests.bench import growing, merging, starting, submitting, whole
+from tests.bench import gateway, growing, merging, starting, submitting, whole
 from tests.bench.report import Report
 
 PARTS = {
@@ -25,6 +25,7 @@ PARTS = {
     "submitting": submitting.measure,
     "starting": starting.measure,
     "whole": whole.measure,
+    "gateway": gateway.measure,
 }
 
 

@@ -23,6 +23,15 @@ GOALS = {
     "flatness_assignments_1000": ("<=", 1.15),
     "visible_p95_s": ("<=", 2.0),
     "cold_start_ratio": ("<=", 1.6),
+    "gateway_vs_litellm_rate_16": (">=", 25.0),
+    "gateway_vs_portkey_rate_16": (">=", 3.0),
+    "gateway_added_p50_ms_1": ("<=", 1.5),
+    "gateway_added_p50_ms_16": ("<=", 3.0),
+    "gateway_added_ttft_ms_1": ("<=", 1.2),
+    "gateway_added_ttft_ms_16": ("<=", 2.0),
+    "gateway_added_ttft_ms_64": ("<=", 3.0),
+    "gateway_hit_vs_litellm": (">=", 50.0),
+    "gateway_identical_upstream_calls": ("<=", 1.0),
 }
 
 
