@@ -101,7 +101,7 @@ def ours(emulators: dict[str, str], upstream: int) -> Iterator[Place]:
     command = [sys.executable, "-m", "functions_framework", "--asgi", "--target", "openai_proxy"]
     command += ["--source", str(serving.ROOT / "main.py"), "--host", "127.0.0.1", "--port", str(port)]
     with process(command, port, cores=_CORE, env=env):
-        token = material.token(project, "bench")
+        [token] = material.tokens(env, project, ["bench"])
         yield Place("lectern", port, "/v1/chat/completions", {"authorization": f"Bearer {token}"})
 
 
