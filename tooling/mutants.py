@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,6 +39,7 @@ TESTS = {
         "tests/unit/learning/test_answers.py",
     ],
     "shared/catalog/catalog.py": ["tests/unit/test_catalog.py"],
+    "shared/ledger/merging.py": ["tests/unit/ledger/test_merging.py", "tests/faults/test_roll_up.py"],
 }
 """The modules, and the tests that have to notice."""
 
@@ -52,13 +54,13 @@ _NOT_KEPT = "that something is missing is not remembered, so there is nothing to
 EQUIVALENT: dict[str, str] = {
     "shared/learning/registers.py Registers._apply: returns None: return False": _FALSY,
     "shared/learning/registers.py Registers._count: never: if before is attempt:": _UNDONE,
-    "shared/learning/registers.py Registers._count: constant False": _ALWAYS_GRADED,
-    "shared/learning/registers.py Registers._count: constant 2": _ALWAYS_GRADED,
-    "shared/learning/registers.py Registers.recount: constant 2": _ALWAYS_GRADED,
+    "shared/learning/registers.py Registers._count: constant False of row.counted = False": _ALWAYS_GRADED,
+    "shared/learning/registers.py Registers._count: constant 2 of found[2]": _ALWAYS_GRADED,
+    "shared/learning/registers.py Registers.recount: constant 2 of found[2]": _ALWAYS_GRADED,
     "shared/learning/registers.py _counting: never: if len(attempts) == 1:": _SHORTCUT,
     "shared/learning/registers.py _counting: "
     "always first: found if found is not None else attempts[0]": _UNREACHABLE,
-    "shared/learning/registers.py _counting: constant 0": _UNREACHABLE,
+    "shared/learning/registers.py _counting: constant 0 of attempts[0] (2)": _UNREACHABLE,
     "shared/learning/answers.py read_response: always: if adapter is None:": _SLOWER,
     "shared/catalog/catalog.py _Fresh.get: left out: self._kept.move_to_end(key)": (
         "decides only which of 2,000 values is read anew first"
@@ -119,9 +121,15 @@ def mutants(module: str) -> Iterator[Mutant]:
     """Every mutant of *module*, function by function."""
     tree = ast.parse((ROOT / module).read_text())
     for qualified, function in _functions(tree, ""):
+        seen: Counter[str] = Counter()
         for parent, name, place in _places(function):
             node = _get(parent, name, place)
-            for what, changed in _changes(node):
+            around = ast.unparse(parent).partition("\n")[0] if isinstance(node, ast.Constant) else ""
+            for change, changed in _changes(node):
+                what = f"{change} of {around}" if around else change
+                seen[what] += 1
+                if seen[what] > 1:
+                    what += f" ({seen[what]})"
                 _set(parent, name, place, ast.copy_location(changed, node))
                 ast.fix_missing_locations(tree)
                 code = _code_of(compile(tree, str(ROOT / module), "exec"), qualified)

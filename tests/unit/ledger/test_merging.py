@@ -1,0 +1,635 @@
+"""A worker that merges, step by step, in virtual time: every pause, batch and failure is exact."""
+
+import asyncio
+import functools
+from collections import deque
+from datetime import UTC, datetime
+
+import pytest
+
+from shared import metrics
+from shared.documents.base import Create
+from shared.documents.memory import MemoryDocuments
+from shared.documents.metering import bill, charge
+from shared.errors import Conflict, NotFound, PreconditionLost, Unavailable
+from shared.learning.answers import AnswerSubmitted, canonical
+from shared.learning.assignments import Grading, GradingPolicy
+from shared.learning.sharding import WHOLE
+from shared.ledger.merging import Merger, MergeSettings
+from shared.ledger.shards import Shards
+from tests.simulation import forms
+from tests.simulation.loop import SimulatedLoop
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+FORM = forms.make("exam", 2, GradingPolicy())
+GRADING = Grading.of(FORM.assignment, FORM.keys)
+QUESTION = "one"
+ANSWER = canonical(forms.ANSWERS[QUESTION][0])
+HEAD = "ledgers/exam/shards/0-0"
+
+
+def in_virtual_time(test):
+    """Run an async test on a loop whose time is that of its timers."""
+
+    @functools.wraps(test)
+    def run(self, *arguments, **keywords):
+        loop = SimulatedLoop()
+        loop.run(test(self, *arguments, **keywords))
+        assert loop.complaints == []
+
+    return run
+
+
+class Store(MemoryDocuments):
+    """Notes when what was committed; commits and deletions fail as *commits* and *deletions* say, then succeed."""
+
+    def __init__(self):
+        super().__init__()
+        self.log = []
+        self.commits = deque()
+        self.deletions = deque()
+        self.seconds = 0.0
+
+    async def commit(self, writes):
+        path = writes[0].path
+        self.log.append((round(asyncio.get_running_loop().time(), 6), path, len(writes)))
+        charge(writes=len(writes))
+        if self.seconds:
+            await asyncio.sleep(self.seconds)
+        failure = self.commits.popleft() if self.commits and "/shards/" in path else None
+        if isinstance(failure, tuple):  # it happens, and nobody hears of it
+            await super().commit(writes)
+            [failure] = failure
+        if failure is not None:
+            raise failure
+        return await super().commit(writes)
+
+    async def delete_each(self, paths):
+        self.log.append((round(asyncio.get_running_loop().time(), 6), "delete", len(paths)))
+        if self.deletions and (failure := self.deletions.popleft()) is not None:
+            raise failure
+        await super().delete_each(paths)
+
+    def times(self, beginning):
+        return [at for at, path, _ in self.log if path.startswith(beginning)]
+
+    def count(self, beginning):
+        return len(self.times(beginning))
+
+
+def answer(number, student=None, text=ANSWER, question=QUESTION, assignment="exam"):
+    return AnswerSubmitted(
+        assignment, question, student or f"s-{number}", f"submission-{number}", text, number, "function"
+    )
+
+
+class Work:
+    """A worker, its store, and pending answers in it."""
+
+    def __init__(self, **settings):
+        self.store = Store()
+        self.store._documents.clear()
+        usual = {"gather_seconds": 0.15, "gather_events": 10, "merge_seconds": 1.0, "rollup_seconds": 0.0}
+        self.settings = MergeSettings(**{**usual, **settings})
+        self.jitters = 0
+
+    async def open(self):
+        await self.store.commit(forms.documents_of(FORM, NOW))
+        self.store.log.clear()
+        self.merger = self.another()
+        return self
+
+    def another(self):
+        return Merger(
+            self.store, grading_of=self.grading, now=lambda: NOW, settings=self.settings, jitter=self.jitter
+        )
+
+    def jitter(self):
+        self.jitters += 1
+        return 0.5
+
+    async def grading(self, assignment_id):
+        if assignment_id != "exam":
+            raise NotFound("no")
+        return GRADING
+
+    async def pend(self, *events):
+        for start in range(0, len(events), 500):
+            creations = [
+                Create(f"pendingAnswers/{each.event_id}", {"event": "…"})
+                for each in events[start : start + 500]
+            ]
+            await self.store.create_each(creations)
+        return list(events)
+
+    async def pending(self):
+        return await self.store.scan("pendingAnswers", limit=100_000)
+
+    async def merge(self, *events, merger=None, by="message", forget=True):
+        await (merger or self.merger).merge(await self.pend(*events), by=by, forget=forget)
+
+    async def state(self, shard=WHOLE):
+        return await Shards(self.store).load(GRADING, shard)
+
+    async def shown(self):
+        [document] = await self.store.get(["assignments/exam"])
+        as_of = document.fields.get("asOf") or {"events": 0, "pending": 0}
+        return as_of["events"], as_of["pending"]
+
+
+def merged(by):
+    return metrics.REGISTRY.get_sample_value("lectern_answers_merged_total", {"by": by}) or 0
+
+
+def counted(name, **labels):
+    return metrics.REGISTRY.get_sample_value(f"lectern_{name}_total", labels) or 0
+
+
+class TestGathering:
+    @in_virtual_time
+    async def test_a_first_answer_waits_for_company_and_is_gone_from_pending_when_it_is_merged(self):
+        work = await Work().open()
+        await work.merge(answer(1))
+        assert work.store.log == [(0.15, HEAD + "/segments/0000000001", 2), (0.15, "delete", 1),
+                                  (0.15, "assignments/exam", 1)]  # fmt: skip
+        assert await work.pending() == []
+        assert await work.shown() == (1, 0)
+        assert (await work.state()).registers.events == 1
+
+    @in_virtual_time
+    async def test_ten_do_not_wait(self):
+        work = await Work().open()
+        await asyncio.gather(*(work.merge(answer(n)) for n in range(10)))
+        assert work.store.times(HEAD) == [0.0]
+
+    @in_virtual_time
+    async def test_the_tenth_ends_the_waiting(self):
+        work = await Work().open()
+
+        async def later(number):
+            await asyncio.sleep(number / 100)
+            await work.merge(answer(number))
+
+        await asyncio.gather(*(later(n) for n in range(12)))
+        assert work.store.times(HEAD) == [0.09, 1.09]
+        assert await work.shown() == (12, 0)
+
+    @in_virtual_time
+    async def test_merges_into_one_shard_lie_a_second_apart(self):
+        work = await Work().open()
+
+        async def later(number):
+            await asyncio.sleep(number / 10)
+            await work.merge(answer(number))
+
+        await asyncio.gather(*(later(n) for n in range(40)))
+        assert work.store.times(HEAD) == [0.15, 1.15, 2.15, 3.15, 4.15]
+
+    @in_virtual_time
+    async def test_a_crowd_does_not_rest(self):
+        work = await Work(crowd_events=30).open()
+        await work.merge(answer(0))
+
+        async def later(number):
+            await asyncio.sleep(number / 100)
+            await work.merge(answer(number))
+
+        await asyncio.gather(*(later(n) for n in range(1, 41)))
+        assert work.store.times(HEAD) == [0.15, 0.45, 1.45]
+
+    @in_virtual_time
+    async def test_after_a_rest_the_next_waits_for_company_again(self):
+        work = await Work().open()
+        await work.merge(answer(1))
+        await asyncio.sleep(5)
+        await work.merge(answer(2))
+        assert work.store.times(HEAD) == [0.15, 5.3]
+
+    @in_virtual_time
+    async def test_another_assignment_or_shard_does_not_hold_it_up(self):
+        work = await Work(gather_seconds=0.0).open()
+        await asyncio.gather(work.merge(answer(1)), work.merge(answer(2)))
+        assert work.store.times(HEAD) == [0.0]
+        assert work.merger._lanes == {}
+
+
+class TestBatches:
+    @in_virtual_time
+    async def test_a_batch_is_one_commit_one_deletion_and_one_look_at_the_figures(self):
+        work = await Work().open()
+        await asyncio.gather(*(work.merge(answer(n)) for n in range(9)))
+        assert [path.partition("/")[0] for _, path, _ in work.store.log] == [
+            "ledgers",
+            "delete",
+            "assignments",
+        ]
+        assert work.store.log[1][2] == 9
+
+    @in_virtual_time
+    async def test_every_caller_of_a_sweep_waits_for_the_figures_and_deletes_nothing(self):
+        work = await Work(rollup_seconds=3.0).open()
+        await work.merge(answer(1))
+        sweep = asyncio.create_task(work.merge(answer(2), by="sweep", forget=False))
+        await asyncio.sleep(2.5)
+        assert not sweep.done()
+        await sweep
+        assert await work.shown() == (2, 0)
+        assert len(await work.pending()) == 1
+
+    @in_virtual_time
+    async def test_only_the_first_caller_of_a_batch_waits_for_the_figures(self):
+        work = await Work(rollup_seconds=10.0, gather_seconds=0.0, merge_seconds=0.0).open()
+        await work.merge(answer(0))
+        tasks = [asyncio.create_task(work.merge(answer(n))) for n in (1, 2, 3)]
+        await asyncio.sleep(1)
+        assert [task.done() for task in tasks] == [False, True, True]
+        await asyncio.gather(*tasks)
+        assert await work.shown() == (4, 0)
+
+    @in_virtual_time
+    async def test_a_caller_that_was_cut_off_does_not_lead(self):
+        work = await Work(rollup_seconds=10.0).open()
+        await work.merge(answer(0))
+        tasks = [asyncio.create_task(work.merge(answer(n))) for n in (1, 2, 3)]
+        await asyncio.sleep(0.01)
+        tasks[0].cancel()
+        await asyncio.sleep(2)
+        assert [task.done() for task in tasks] == [True, False, True]
+        await asyncio.gather(*tasks[1:])
+        assert await work.shown() == (4, 0)
+
+    @in_virtual_time
+    async def test_two_thousand_at_most_go_together(self):
+        work = await Work(merge_seconds=0.0).open()
+        await asyncio.gather(*(work.merge(*(answer(500 * k + n) for n in range(500))) for k in range(9)))
+        assert [each.count for each in await segments_of(work)] == [2000, 2000, 500]
+
+    @in_virtual_time
+    async def test_six_hundred_kilobytes_at_most_go_together(self):
+        work = await Work(merge_seconds=0.0).open()
+        text = canonical({"text": "x" * 900})
+        essay = next(name for name, answers in forms.ANSWERS.items() if "text" in answers[0])
+        form = forms.make("exam", len(forms.ANSWERS), GradingPolicy())
+        all_questions = Grading.of(form.assignment, form.keys)
+
+        async def grading(_assignment_id):
+            return all_questions
+
+        merger = Merger(
+            work.store, grading_of=grading, now=lambda: NOW, settings=work.settings, jitter=work.jitter
+        )
+        tasks = [work.merge(answer(n, text=text, question=essay), merger=merger) for n in range(1300)]
+        await asyncio.gather(*tasks)
+        counts = [each.count for each in await segments_of(work)]
+        assert counts == [605, 605, 90]
+
+    @in_virtual_time
+    async def test_one_offer_larger_than_that_goes_alone(self):
+        work = await Work(merge_seconds=0.0).open()
+        await asyncio.gather(work.merge(*(answer(n) for n in range(2500))), work.merge(answer(9999)))
+        assert sorted(each.count for each in await segments_of(work)) == [1, 2500]
+
+    @in_virtual_time
+    async def test_deletions_go_by_the_five_hundred_and_name_nothing_twice(self):
+        work = await Work().open()
+        events = [answer(n) for n in range(1200)]
+        await work.merge(*events)
+        await work.merger.merge([*events[:20], *events[:20]], by="message")
+        assert [n for _, path, n in work.store.log if path == "delete"] == [500, 500, 200, 20]
+
+    @in_virtual_time
+    async def test_what_waits_is_known(self):
+        work = await Work().open()
+        work.store.seconds = 1.0
+        task = asyncio.create_task(work.merge(answer(1), answer(2)))
+        await asyncio.sleep(0.05)
+        assert work.merger.waiting("exam") == 2
+        assert work.merger.waiting("other") == 0
+        await asyncio.sleep(0.5)
+        assert work.merger.waiting("exam") == 2  # on its way
+        another = asyncio.create_task(work.merge(answer(3)))
+        await asyncio.sleep(0.01)
+        assert work.merger.waiting("exam") == 3
+        await asyncio.gather(task, another)
+        assert work.merger.waiting("exam") == 0
+
+    @in_virtual_time
+    async def test_a_batch_is_paid_by_all_whose_answers_are_in_it(self):
+        work = await Work().open()
+
+        async def paid(number):
+            with bill() as spent:
+                await work.merge(answer(number))
+            return spent.writes
+
+        shares = await asyncio.gather(paid(1), paid(2))
+        assert sum(shares) == 3
+        assert min(shares) == 1
+
+
+async def segments_of(work):
+    found = []
+    for document in await work.store.scan(HEAD + "/segments", limit=1000):
+        found += [type("Part", (), {"count": part["count"]}) for part in document.fields["parts"]]
+    return found
+
+
+class TestRefusals:
+    @in_virtual_time
+    async def test_answers_to_no_assignment_are_kept_as_refused(self):
+        work = await Work().open()
+        lost = answer(1, assignment="other")
+        await work.merge(lost, answer(2))
+        [refused] = await work.store.get([f"rejectedAnswers/{lost.event_id}"])
+        assert refused.fields["reason"] == "there is no such assignment"
+        assert refused.fields["at"] == NOW
+        assert '"submission-1"' in refused.fields["event"]
+        assert await work.pending() == []
+        assert await work.shown() == (1, 0)
+
+    @in_virtual_time
+    async def test_a_sweep_leaves_them_pending(self):
+        work = await Work().open()
+        await work.merge(answer(1, assignment="other"), by="sweep", forget=False)
+        assert len(await work.pending()) == 1
+        assert len(await work.store.scan("rejectedAnswers")) == 1
+
+    @in_virtual_time
+    async def test_what_cannot_be_graded_is_refused_and_the_rest_is_merged(self):
+        before = counted("answers_refused")
+        work = await Work().open()
+        bad = [answer(n, text='{"nonsense":1}') for n in range(120)]
+        await work.merge(*bad, answer(500))
+        assert len(await work.store.scan("rejectedAnswers")) == 120
+        assert [n for _, path, n in work.store.log if path.startswith("rejected")] == [50, 50, 20]
+        assert await work.shown() == (1, 0)
+        assert counted("answers_refused") - before == 120
+
+    @in_virtual_time
+    async def test_where_everything_is_refused_nothing_is_committed(self):
+        work = await Work().open()
+        await work.merge(answer(1, text='{"nonsense":1}'))
+        assert work.store.count(HEAD) == 0
+        assert await work.pending() == []
+
+
+class TestRepetition:
+    @in_virtual_time
+    async def test_an_answer_that_comes_again_changes_nothing(self):
+        work = await Work(merge_seconds=0.0).open()
+        repeated, fresh = counted("answers_repeated"), merged("message")
+        await work.merge(answer(1))
+        await work.merge(answer(1))
+        await work.merge(answer(1), merger=work.another())
+        assert work.store.count(HEAD) == 1
+        assert await work.pending() == []
+        assert counted("answers_repeated") - repeated == 2
+        assert merged("message") - fresh == 1
+
+    @in_virtual_time
+    async def test_who_brought_an_answer_is_counted(self):
+        work = await Work().open()
+        before = {by: merged(by) for by in ("message", "trigger", "sweep")}
+        await asyncio.gather(
+            work.merge(answer(1), answer(2)),
+            work.merge(answer(3), by="trigger"),
+            work.merge(answer(4), by="sweep", forget=False),
+        )
+        assert {by: merged(by) - before[by] for by in before} == {"message": 2, "trigger": 1, "sweep": 1}
+
+
+class TestRaces:
+    @pytest.mark.parametrize("failure", [PreconditionLost("x"), Conflict("x")])
+    @in_virtual_time
+    async def test_after_a_lost_race_it_reads_and_folds_again(self, failure):
+        work = await Work(merge_seconds=0.0).open()
+        lost, done = (counted("merge_commits", outcome=each) for each in ("lost", "done"))
+        await work.merge(answer(1))
+        await work.merge(answer(2), merger=work.another())
+        work.store.commits.extend([failure, failure])
+        work.store.log.clear()
+        began = asyncio.get_running_loop().time()
+        await work.merge(answer(3))
+        # The remembered shard is old, the first commit is lost for that; two more fail as told.
+        waits = [0.0, 0.02 * 2 * 0.5, 0.02 * 4 * 0.5, 0.02 * 8 * 0.5][: work.store.count(HEAD)]
+        at = began + 0.15
+        expected = []
+        for wait in waits:
+            at += wait
+            expected.append(round(at, 6))
+        assert work.store.times(HEAD) == expected
+        assert (await work.state()).registers.events == 3
+        assert counted("merge_commits", outcome="lost") - lost == len(expected) - 1
+        assert counted("merge_commits", outcome="done") - done == 3
+
+    @in_virtual_time
+    async def test_it_gives_up_after_ten_tries_and_the_answers_stay(self):
+        work = await Work().open()
+        work.store.commits.extend([PreconditionLost("x")] * 10)
+        with pytest.raises(Unavailable, match="other workers kept being first"):
+            await work.merge(answer(1))
+        assert work.store.count(HEAD) == 10
+        pauses = [0.02 * 2 ** min(n, 5) * 0.5 for n in range(1, 10)]
+        assert work.store.times(HEAD)[-1] == round(0.15 + sum(pauses), 6)
+        assert len(await work.pending()) == 1
+        assert work.merger._lanes == {}
+        await work.merge(answer(1))
+        assert await work.shown() == (1, 0)
+
+    @in_virtual_time
+    async def test_a_commit_of_unknown_fate_is_found_again(self):
+        work = await Work().open()
+        unknown = counted("merge_commits", outcome="unknown")
+        work.store.commits.append((Unavailable("no reply"),))
+        await work.merge(answer(1))
+        assert work.store.count(HEAD) == 1
+        assert await work.shown() == (1, 0)
+        assert await work.pending() == []
+        assert counted("merge_commits", outcome="unknown") - unknown == 1
+
+    @in_virtual_time
+    async def test_a_store_that_stays_away_is_told_to_the_callers(self):
+        work = await Work().open()
+        work.store.commits.extend([Unavailable("away")] * 10)
+        tasks = [work.merge(answer(1)), work.merge(answer(2))]
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [str(each) for each in outcomes] == ["away", "away"]
+        assert work.store.count(HEAD) == 10
+        assert len(await work.pending()) == 2
+
+    @in_virtual_time
+    async def test_a_merge_that_takes_too_long_is_given_up(self):
+        work = await Work().open()
+        work.store.seconds = 100.0
+        with pytest.raises(Unavailable, match="took too long"):
+            await work.merge(answer(1))
+        assert asyncio.get_running_loop().time() == pytest.approx(45.15)
+
+    @in_virtual_time
+    async def test_pending_answers_that_could_not_be_deleted_are_told(self):
+        work = await Work().open()
+        work.store.deletions.append(Unavailable("away"))
+        with pytest.raises(Unavailable, match="pending answers may be left"):
+            await work.merge(answer(1))
+        await work.merger.merge([answer(1)], by="message")
+        assert await work.pending() == []
+        assert await work.shown() == (1, 0)
+
+    @in_virtual_time
+    async def test_what_follows_a_commit_does_not_hold_up_the_next(self):
+        work = await Work(merge_seconds=0.0, gather_seconds=0.0).open()
+        held = []
+
+        async def forget(_paths):
+            gate = asyncio.get_running_loop().create_future()
+            held.append(gate)
+            await gate
+
+        work.store.delete_each = forget
+        work.store.seconds = 0.1
+        tasks = []
+        for number in range(12):
+            tasks.append(asyncio.create_task(work.merge(answer(number))))
+            await asyncio.sleep(0.05)
+        # Four deletions may be under way; the fifth batch waits until one has ended.
+        assert (work.store.count(HEAD), len(held)) == (4, 4)
+        while not all(task.done() for task in tasks):
+            for gate in held:
+                if not gate.done():
+                    gate.set_result(None)
+            await asyncio.sleep(0.1)
+        assert work.store.count(HEAD) == len(await segments_of(work))
+        assert await work.shown() == (12, 0)
+
+
+class TestSplitting:
+    @in_virtual_time
+    async def test_a_shard_that_has_grown_is_split_in_four_and_answers_go_to_its_parts(self):
+        work = await Work(page_bytes=700, merge_seconds=0.0).open()
+        await work.merge(*(answer(n) for n in range(11)))
+        head = (await work.store.get([HEAD]))[0].fields
+        assert head["splitBits"] == 2
+        children = [each.id for each in await work.store.scan("ledgers/exam/shards") if each.id != "0-0"]
+        assert children == ["2-0", "2-1", "2-2", "2-3"]
+        await work.merge(*(answer(n) for n in range(100, 108)))
+        assert await work.shown() == (19, 0)
+        assert work.store.count(HEAD + "/segments") == 1
+        # A worker that has not heard of it walks down.
+        other = work.another()
+        await work.merge(*(answer(n) for n in range(200, 208)), merger=other)
+        assert await work.shown() == (27, 0)
+        assert await work.pending() == []
+
+    @in_virtual_time
+    async def test_up_to_its_size_a_shard_stays_whole(self):
+        work = await Work(page_bytes=10 * 38 + 10 * 32, merge_seconds=0.0).open()
+        await work.merge(*(answer(n) for n in range(10)))
+        assert "splitBits" not in (await work.store.get([HEAD]))[0].fields
+        await work.merge(answer(10))
+        assert (await work.store.get([HEAD]))[0].fields["splitBits"] == 2
+
+    @in_virtual_time
+    async def test_one_learners_shard_stays_whole(self):
+        work = await Work(page_bytes=10, merge_seconds=0.0).open()
+        await work.merge(*(answer(n, student="one") for n in range(5)))
+        assert "splitBits" not in (await work.store.get([HEAD]))[0].fields
+
+    @in_virtual_time
+    async def test_a_crowd_in_front_of_it_splits_a_shard(self):
+        work = await Work(merge_seconds=0.0).open()
+        work.store.seconds = 0.5
+        first = asyncio.create_task(work.merge(*(answer(n) for n in range(10))))
+        await asyncio.sleep(0.2)
+        crowd = [
+            asyncio.create_task(work.merge(*(answer(1000 * k + n) for n in range(1000))))
+            for k in range(1, 10)
+        ]
+        await asyncio.gather(first, *crowd)
+        assert (await work.store.get([HEAD]))[0].fields["splitBits"] == 2
+        assert await work.shown() == (9010, 0)
+        assert work.store.count(HEAD + "/segments") == 1
+
+    @in_virtual_time
+    async def test_eight_thousand_are_no_crowd(self):
+        work = await Work(merge_seconds=0.0).open()
+        work.store.seconds = 0.5
+        first = asyncio.create_task(work.merge(*(answer(n) for n in range(10))))
+        await asyncio.sleep(0.2)
+        some = [
+            asyncio.create_task(work.merge(*(answer(1000 * k + n) for n in range(1000)))) for k in range(1, 9)
+        ]
+        await asyncio.sleep(0.6)
+        assert "splitBits" not in (await work.store.get([HEAD]))[0].fields
+        await asyncio.gather(first, *some)
+
+    @pytest.mark.parametrize(
+        "failure", [PreconditionLost("x"), Conflict("x"), Unavailable("x"), (Unavailable("x"),)]
+    )
+    @in_virtual_time
+    async def test_a_split_that_fails_costs_nothing(self, failure):
+        work = await Work(page_bytes=700, merge_seconds=0.0).open()
+        work.store.commits.extend([None, failure])
+        await work.merge(*(answer(n) for n in range(11)))
+        assert await work.shown() == (11, 0)
+        await work.merge(answer(50))
+        assert await work.shown() == (12, 0)
+        assert (await work.store.get([HEAD]))[0].fields["splitBits"] == 2
+
+    @in_virtual_time
+    async def test_a_caller_hears_of_a_failure_in_a_part(self):
+        work = await Work(page_bytes=700, merge_seconds=0.0).open()
+        await work.merge(*(answer(n) for n in range(11)))
+        work.store.commits.extend([Unavailable("away")] * 40)
+        with pytest.raises(Unavailable, match="away"):
+            await work.merge(*(answer(n) for n in range(100, 108)), merger=work.another())
+
+    @in_virtual_time
+    async def test_a_sweep_that_is_handed_down_still_deletes_nothing(self):
+        work = await Work(page_bytes=700, merge_seconds=0.0).open()
+        await work.merge(*(answer(n) for n in range(11)))
+        await work.merge(answer(60), answer(61), merger=work.another(), by="sweep", forget=False)
+        assert len(await work.pending()) == 2
+        assert await work.shown() == (13, 0)
+
+
+class TestMemory:
+    @in_virtual_time
+    async def test_a_worker_that_merges_again_reads_nothing(self):
+        work = await Work(merge_seconds=0.0).open()
+        await work.merge(answer(1))
+        reads = []
+        get = work.store.get
+
+        async def noted(paths, **keywords):
+            reads.extend(paths)
+            return await get(paths, **keywords)
+
+        work.store.get = noted
+        await work.merge(answer(2))
+        assert reads == []
+
+    @in_virtual_time
+    async def test_it_remembers_512_shards_the_latest(self):
+        work = await Work(gather_seconds=0.0).open()
+        made = [forms.make(f"exam-{n}", 1, GradingPolicy()) for n in range(514)]
+        grading = {each.assignment.assignment_id: Grading.of(each.assignment, each.keys) for each in made}
+
+        async def grading_of(assignment_id):
+            return grading[assignment_id]
+
+        merger = Merger(work.store, grading_of=grading_of, now=lambda: NOW, settings=work.settings)
+        for number in range(514):
+            await merger.merge([answer(number, assignment=f"exam-{number}")], by="message")
+        kept = [assignment_id for assignment_id, _ in merger._states]
+        assert kept == [f"exam-{n}" for n in range(2, 514)]
+
+    @in_virtual_time
+    async def test_the_figures_of_a_whole_assignment_need_no_read(self):
+        work = await Work().open()
+        assert work.merger._known_totals("exam") is None
+        await work.merge(answer(1), answer(2))
+        totals = work.merger._known_totals("exam")
+        assert (totals.events, totals.sums.students, totals.shard_bits) == (2, 2, 0)
+        state = work.merger._states["exam", WHOLE]
+        state.version = None
+        assert work.merger._known_totals("exam") is None
