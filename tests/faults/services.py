@@ -7,7 +7,7 @@ from typing import Any
 
 from functions.answers import _ring
 from shared.catalog.catalog import Catalog
-from shared.errors import Conflict, NotFound
+from shared.errors import Conflict, NotFound, Rejected
 from shared.learning import receipts
 from shared.learning.answers import AnswerSubmitted
 from shared.ledger.accepting import Recorded
@@ -130,5 +130,10 @@ async def merge_message(services: Services, message: Message) -> None:
 
 
 async def merge_created(services: Services, event_id: str, fields: dict[str, Any]) -> None:
-    """``on_answer_created``."""
-    await services.merger.merge([from_browser(event_id, fields)], by="trigger")
+    """``on_answer_created``, and what its border does with what is no answer."""
+    try:
+        await services.merger.merge([from_browser(event_id, fields)], by="trigger")
+    except Rejected as error:
+        await services.dead_letters.set_aside(
+            "on_answer_created", event_id.encode(), error.message, at=services.now()
+        )

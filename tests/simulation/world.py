@@ -60,6 +60,7 @@ class Plan:
     skew: float
     policy: int
     browsers: float
+    nonsense: float
     resends: float
     lost_requests: float
     lost_replies: float
@@ -81,6 +82,7 @@ class Plan:
             or self.crashes
             or self.cuts
             or self.lost_messages
+            or self.nonsense
         )
 
 
@@ -113,6 +115,7 @@ def draw(rng: Random) -> Plan:
         skew=rng.choice([0.0, 0.0, 0.3]),
         policy=rng.randrange(len(forms.POLICIES)),
         browsers=rng.choice([0.0, 0.0, 0.4]),
+        nonsense=rng.choice([0.0, 0.0, 0.0, 0.5]),
         resends=rng.choice([0.0, 0.2]),
         lost_requests=likely(0.03),
         lost_replies=likely(0.05),
@@ -269,6 +272,8 @@ class World:
         self.documents = MemoryDocuments(_nothing, _nothing)
         self.archived: dict[str, bytes] = {}
         self.told = Told()
+        self.nonsense: list[str] = []
+        self.written: set[str] = set()
         self.calm = False
         self.forms: list[Form] = []
         self.operations = 0
@@ -332,6 +337,7 @@ class World:
         await asyncio.sleep(10)
         for _ in range(2):
             await self._last(lambda services: services.sweep.run())
+        self._check_nonsense()
         await self._check("after the sweep")
         tidied = await self._last(lambda services: services.tidying.run())
         if tidied.discrepancies:
@@ -352,6 +358,23 @@ class World:
             faultless=self.plan.faultless,
             swept=self.swept,
         )
+
+    def _check_nonsense(self) -> None:
+        """All of it is where somebody will look, and nowhere else."""
+        stored = self.documents.dump()
+        letters = [
+            f"{fields['function']} {fields['body'].decode()}"
+            for path, fields in stored.items()
+            if path.startswith("deadLetters/")
+        ]
+        for event_id in self.nonsense:
+            if event_id not in self.written:
+                continue
+            if f"browserAnswers/{event_id}" in stored:
+                self._problems.append(f"nonsense {event_id[:12]} stays")
+            kept = f"rejectedAnswers/{event_id}" in stored or any(event_id in letter for letter in letters)
+            if not kept:
+                self._problems.append(f"nonsense {event_id[:12]} is lost")
 
     async def _check(self, when: str) -> None:
         if self._problems:
@@ -409,6 +432,8 @@ class World:
                 source="browser" if from_browser_itself else "function",
             )
 
+        if rng.random() < plan.nonsense:
+            await self._write_nonsense(number, form)
         student = f"student-{rng.randrange(plan.students)}"
         answer = forms.some_answer(rng, question)
         while True:
@@ -433,8 +458,36 @@ class World:
         await self.ask(slot, lambda services: accept(services, event), self._deadline(_CLIENT_DEADLINE))
 
     async def _write_as_browser(self, event: AnswerSubmitted) -> None:
-        path = f"browserAnswers/{event.event_id}"
-        fields = {
+        await self._create_as_browser(event.event_id, self._fields_of(event))
+
+    async def _write_nonsense(self, number: int, form: Form) -> None:
+        """What no rule can tell from an answer, and is none: it must not stay, nor hold up the others."""
+        which, otherwise = self.rng.choice(
+            [
+                ({}, {"answer": {"optionIds": [7]}}),
+                ({}, {"answer": {"pairs": {"no": "such"}, "text": "thing"}}),
+                ({}, {"submissionId": "of another document"}),
+                ({}, {"submittedAt": "yesterday"}),
+                ({}, {"extra": 1}),
+                ({"question_id": "unknown"}, {}),
+                ({"assignment_id": "unknown"}, {}),
+            ]
+        )
+        ids = {
+            "assignment_id": form.assignment.assignment_id,
+            "question_id": form.questions[0].question_id,
+            "student_id": "student-0",
+            "submission_id": f"nonsense-{number}",
+            **which,
+        }
+        answer = forms.some_answer(self.rng, form.questions[0].question_id)
+        event = AnswerSubmitted(**ids, answer=answer, submitted_at=microseconds(self.now()), source="browser")
+        self.nonsense.append(event.event_id)
+        with contextlib.suppress(Gone, Unavailable):
+            await self._create_as_browser(event.event_id, {**self._fields_of(event), **otherwise})
+
+    def _fields_of(self, event: AnswerSubmitted) -> dict[str, Any]:
+        return {
             "assignmentId": event.assignment_id,
             "questionId": event.question_id,
             "studentId": event.student_id,
@@ -442,6 +495,9 @@ class World:
             "answer": _parsed(event.answer),
             "submittedAt": self.now(),
         }
+
+    async def _create_as_browser(self, event_id: str, fields: dict[str, Any]) -> None:
+        path = f"browserAnswers/{event_id}"
         browser = Process(self, "browser")
 
         async def create() -> None:
@@ -449,7 +505,8 @@ class World:
                 await self.documents.commit([Create(path, fields)])
             except Conflict:
                 return
-            self.background(self._carry(lambda services: merge_created(services, event.event_id, fields), ""))
+            self.written.add(event_id)
+            self.background(self._carry(lambda services: merge_created(services, event_id, fields), ""))
 
         await browser.request(browser.perform("browser", path, create), self._deadline(_CLIENT_DEADLINE))
 
