@@ -37,6 +37,7 @@ from shared.settings import Settings
 from shared.wiring import Services, services
 
 _CORS_MAX_AGE_SECONDS = 3600
+_ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 _ALLOWED_HEADERS = "authorization, content-type, x-firebase-appcheck, firebase-instance-id-token"
 _OPENAI_HEADERS = ", ".join(
     ["openai-organization", "openai-project"]
@@ -113,9 +114,7 @@ async def answer(request: Request, deployment: Deployment, serve: Serve) -> Resp
         _allow_origin(request, settings, response)
         if exchange.rate is not None:
             response.headers.update(exchange.rate.headers)
-    response.headers["X-Request-Id"] = exchange.request_id
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Cache-Control"] = "no-store"
+    response.raw_headers += [(b"x-request-id", exchange.request_id.encode()), *_ALWAYS]
     if not exchange.goes_on:
         finish(exchange, response.status_code)
     return response

@@ -124,7 +124,10 @@ class _Passing(Response):
                     {"type": "http.response.start", "status": reply.status, "headers": self.raw_headers}
                 )
                 if isinstance(reply.body, bytes):
-                    await send({"type": "http.response.body", "body": reply.body, "more_body": True})
+                    more = reply.settle is not None
+                    await send({"type": "http.response.body", "body": reply.body, "more_body": more})
+                    if not more:
+                        return
                 else:
                     await self._stream(reply.body, receive, send)
                 if reply.settle is not None:

@@ -11,6 +11,7 @@ import ipaddress
 import logging
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 
 from starlette.requests import Request
 
@@ -122,6 +123,7 @@ def _blocked(rate: RateClass, by: str, key: str, provided: Services) -> None:
         log.warning("limits_met_most", extra={"most_limited": [f"{name} {count}" for name, count in told]})
 
 
+@lru_cache(maxsize=4096)
 def _bucket(text: str) -> str:
     text = text.strip()
     if text.startswith("["):
