@@ -35,6 +35,7 @@ class Made:
     value: bytes
     keep: bool
     nanos: int = 0
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,19 +97,31 @@ class Caches:
 
     async def get(self, key: Key) -> bytes | None:
         """What is kept under *key*, if its owner is the key's."""
+        found = self._near(key) or await self._far(key)
+        return None if found is None else found.value
+
+    def _near(self, key: Key) -> Made | None:
+        """What this process keeps."""
         kept = self._memory.get(key.name)
-        if kept is None and self._store is not None:
+        if kept is None or kept.owner != key.owner:
+            return None
+        metrics.cache_requests.labels(key.entry.name, "hit").inc()
+        return _served(kept)
+
+    async def _far(self, key: Key) -> Made | None:
+        """What the instances share."""
+        kept = None
+        if self._store is not None:
             try:
                 kept = await self._store.get(key.name)
             except Unavailable as error:
                 log.warning("cache_unavailable", exc_info=error)
-            if kept is not None:
-                self._memory.put(key.name, kept)
         if kept is None or kept.owner != key.owner:
             metrics.cache_requests.labels(key.entry.name, "miss").inc()
             return None
+        self._memory.put(key.name, kept)
         metrics.cache_requests.labels(key.entry.name, "hit").inc()
-        return _served(kept).value
+        return _served(kept)
 
     async def put(self, key: Key, value: bytes, *, nanos: int = 0) -> None:
         """Keep *value*, which did cost *nanos*, for the life of its kind, less a random part."""
@@ -134,10 +147,9 @@ class Caches:
         Raises:
             whatever *make* raises; but nobody fails because somebody else's money is spent.
         """
-        value = await self.get(key)
-        if value is not None:
-            return Found(value, cached=True)
         while True:
+            if (near := self._near(key)) is not None:
+                return Found(near.value, cached=True)
             try:
                 made, joined = await self._flights.share(
                     key.name, lambda: self._made(key, make, within_seconds)
@@ -146,13 +158,15 @@ class Caches:
                 if error.by is make:
                     raise error.cause from None
                 continue
-            if joined:
+            if joined and not made.cached:
                 metrics.cache_requests.labels(key.entry.name, "coalesced").inc()
                 metrics.cache_saved_nanos.inc(made.nanos)
-            return Found(made.value, cached=False, shared=joined)
+            return Found(made.value, cached=made.cached, shared=joined)
 
     async def _made(self, key: Key, make: Callable[[], Awaitable[Made]], seconds: float) -> Made:
         try:
+            if (far := await self._far(key)) is not None:
+                return far
             if self._store is None:
                 made = await make()
                 if made.keep:
@@ -222,7 +236,7 @@ def _served(kept: Kept) -> Made:
     """A kept value without its cost, which is saved."""
     (nanos,) = _COST.unpack_from(kept.value)
     metrics.cache_saved_nanos.inc(nanos)
-    return Made(kept.value[_COST.size :], keep=True)
+    return Made(kept.value[_COST.size :], keep=True, cached=True)
 
 
 def _check_time(until: float) -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import RedisError
 
 from shared.caching.base import Kept
@@ -21,6 +21,7 @@ if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('pexpire', KEYS[1], ARG
 return 0
 """
 _SECONDS = 2.0
+_CONNECTIONS = 20
 
 
 class RedisStore:
@@ -28,7 +29,14 @@ class RedisStore:
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
         """Use the server at *url*."""
-        self._redis: Any = Redis.from_url(url, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS)
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=_CONNECTIONS,
+            timeout=_SECONDS,
+            socket_timeout=_SECONDS,
+            socket_connect_timeout=_SECONDS,
+        )
+        self._redis: Any = Redis.from_pool(pool)
         self._clock = clock
 
     async def close(self) -> None:
