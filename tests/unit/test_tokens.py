@@ -1,58 +1,15 @@
 """Tokens are checked with our own keys: signature, audience, issuer, times, algorithm, account."""
 
-import json
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import jwt
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
 from google.auth.exceptions import TransportError
 
 from shared.errors import NotSignedIn, Unavailable
 from shared.identity.firebase import FirebaseIdentity
-
-PROJECT = "school-prod"
-AUDIENCE = "https://us-central1-school-prod.cloudfunctions.net/merge_answers"
-ACCOUNT = "lectern-events@school-prod.iam.gserviceaccount.com"
-
-
-def key_and_certificate():
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return pem, certificate.public_bytes(serialization.Encoding.PEM).decode()
-
-
-KEY, CERTIFICATE = key_and_certificate()
-OTHER_KEY, _ = key_and_certificate()
-
-
-class CertificateServer:
-    """What Google's certificate endpoint answers."""
-
-    status = 200
-    headers = {"cache-control": "max-age=3600"}  # noqa: RUF012
-    data = json.dumps({"k1": CERTIFICATE}).encode()
-
-    def __call__(self, *_arguments, **_keywords):
-        return self
+from tests.signing import ACCOUNT, AUDIENCE, KEY, OTHER_KEY, PROJECT, CertificateServer
 
 
 @pytest.fixture

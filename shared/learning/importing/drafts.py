@@ -179,12 +179,12 @@ def credit_of_percent(percent: Decimal) -> int | None:
     rounded or cut off, means that fraction: 33.3, 66.66 and 66.67 are thirds.
     """
     try:
-        if not -100 <= percent <= 100:  # noqa: PLR2004
+        if not -100 <= percent <= 100:  # noqa: PLR2004  per cent
             return None
     except InvalidOperation:  # not a number
         return None
     exponent = percent.as_tuple().exponent
-    if isinstance(exponent, int) and -4 <= exponent <= -1:  # noqa: PLR2004
+    if isinstance(exponent, int) and -4 <= exponent <= -1:  # noqa: PLR2004  the docstring's numbers
         fraction = _ROUNDED_FRACTIONS.get((-exponent, int(abs(percent).scaleb(-exponent))))
         if fraction is not None:
             return fraction if percent > 0 else -fraction

@@ -314,6 +314,17 @@ class TestBatches:
         assert work.merger.waiting("exam") == 0
 
     @in_virtual_time
+    async def test_what_was_merged_waits_no_more(self):
+        work = await Work().open()
+        work.store.seconds = 0.5
+        first = asyncio.create_task(work.merge(answer(1), answer(2)))
+        await asyncio.sleep(0.3)
+        second = asyncio.create_task(work.merge(answer(3)))
+        await asyncio.sleep(0.5)
+        assert work.merger.waiting("exam") == 1
+        await asyncio.gather(first, second)
+
+    @in_virtual_time
     async def test_a_batch_is_paid_by_all_whose_answers_are_in_it(self):
         work = await Work().open()
 
@@ -476,6 +487,16 @@ class TestRaces:
         assert await work.shown() == (1, 0)
 
     @in_virtual_time
+    async def test_a_process_that_is_ending_tells_its_callers(self):
+        work = await Work().open()
+        work.store.commits.append(asyncio.CancelledError())
+        with pytest.raises(Unavailable, match="the merge was cut off"):
+            await work.merge(answer(1))
+        work.store.deletions.append(asyncio.CancelledError())
+        with pytest.raises(Unavailable, match="pending answers may be left"):
+            await work.merge(answer(1))
+
+    @in_virtual_time
     async def test_what_follows_a_commit_does_not_hold_up_the_next(self):
         work = await Work(merge_seconds=0.0, gather_seconds=0.0).open()
         held = []
@@ -488,18 +509,26 @@ class TestRaces:
         work.store.delete_each = forget
         work.store.seconds = 0.1
         tasks = []
-        for number in range(12):
-            tasks.append(asyncio.create_task(work.merge(answer(number))))
-            await asyncio.sleep(0.05)
+
+        async def feed(first):
+            for number in range(first, first + 12):
+                tasks.append(asyncio.create_task(work.merge(answer(number))))
+                await asyncio.sleep(0.05)
+
         # Four deletions may be under way; the fifth batch waits until one has ended.
+        await feed(0)
         assert (work.store.count(HEAD), len(held)) == (4, 4)
+        for gate in held:
+            gate.set_result(None)
+        await feed(12)
+        assert (work.store.count(HEAD), len(held)) == (8, 8)
         while not all(task.done() for task in tasks):
             for gate in held:
                 if not gate.done():
                     gate.set_result(None)
             await asyncio.sleep(0.1)
         assert work.store.count(HEAD) == len(await segments_of(work))
-        assert await work.shown() == (12, 0)
+        assert await work.shown() == (24, 0)
 
 
 class TestSplitting:
