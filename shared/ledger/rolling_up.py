@@ -98,11 +98,13 @@ class RollUp:
                     return
                 as_of = document.fields.get("asOf") or {"events": -1, "pending": -1}
                 progress.version, progress.written = document.version, (as_of["events"], as_of["pending"])
-            totals = self._known_totals(assignment_id) or await self.totals(grading)
-            progress.students = totals.sums.students
-            figures = (totals.events, self._waiting(assignment_id))
+            totals = self._known_totals(assignment_id)
+            if totals is None or totals.events < progress.written[0]:
+                totals = await self.totals(grading)  # what is remembered is older than what is shown
             if totals.events < progress.written[0]:
                 return  # somebody who read later was here before us
+            progress.students = totals.sums.students
+            figures = (totals.events, self._waiting(assignment_id))
             if figures == progress.written and not progress.anew:
                 if remembered:
                     progress.version = None  # it may show something else by now: what another saw waiting

@@ -85,6 +85,19 @@ async def test_what_another_worker_saw_waiting_does_not_stay(store):
     assert await shown(store) == (1, 0)
 
 
+async def test_a_worker_whose_memory_is_old_puts_right_what_another_saw_waiting(store):
+    one, other = worker(store), worker(store)
+    await one.merge([answer(1)], by="message")
+    await other.merge([answer(2)], by="message")
+    [document] = await store.get([PATH])
+    as_of = {**document.fields["asOf"], "pending": 1}
+    await store.commit([Replace(PATH, {"asOf": as_of}, document.version)])
+
+    await one.merge([answer(1)], by="message")
+
+    assert await shown(store) == (2, 0)
+
+
 async def test_a_caller_who_was_cut_off_does_not_take_the_roll_up_along(store):
     merger = worker(store, gather_seconds=0.05)
     cut = asyncio.create_task(merger.merge([answer(1)], by="message"))
