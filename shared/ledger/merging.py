@@ -293,8 +293,7 @@ class Merger:
         # who is still there.
         leader = next((offer for offer in offers if not offer.caller.gone), None)
         for offer in offers:
-            if not offer.done.done():
-                offer.done.set_result(offer is leader)
+            offer.done.set_result(offer is leader)
 
     async def _fold_and_commit(
         self, assignment_id: str, shard: Shard, events: list[AnswerSubmitted]

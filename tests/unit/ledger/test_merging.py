@@ -389,6 +389,7 @@ class TestRepetition:
     async def test_an_answer_that_comes_again_changes_nothing(self):
         work = await Work(merge_seconds=0.0).open()
         repeated, fresh = counted("answers_repeated"), merged("message")
+        commits = counted("merge_commits", outcome="done")
         await work.merge(answer(1))
         await work.merge(answer(1))
         await work.merge(answer(1), merger=work.another())
@@ -396,6 +397,7 @@ class TestRepetition:
         assert await work.pending() == []
         assert counted("answers_repeated") - repeated == 2
         assert merged("message") - fresh == 1
+        assert counted("merge_commits", outcome="done") - commits == 1
 
     @in_virtual_time
     async def test_who_brought_an_answer_is_counted(self):
@@ -540,7 +542,15 @@ class TestSplitting:
         assert head["splitBits"] == 2
         children = [each.id for each in await work.store.scan("ledgers/exam/shards") if each.id != "0-0"]
         assert children == ["2-0", "2-1", "2-2", "2-3"]
+        get, reads = work.store.get, []
+
+        async def noted(paths, **keywords):
+            reads.extend(paths)
+            return await get(paths, **keywords)
+
+        work.store.get = noted
         await work.merge(*(answer(n) for n in range(100, 108)))
+        assert [path for path in reads if "/shards/" in path] == []  # it knows the parts that it made
         assert await work.shown() == (19, 0)
         assert work.store.count(HEAD + "/segments") == 1
         # A worker that has not heard of it walks down.
@@ -587,7 +597,7 @@ class TestSplitting:
         some = [
             asyncio.create_task(work.merge(*(answer(1000 * k + n) for n in range(1000)))) for k in range(1, 9)
         ]
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(1.0)
         assert "splitBits" not in (await work.store.get([HEAD]))[0].fields
         await asyncio.gather(first, *some)
 
