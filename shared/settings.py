@@ -131,7 +131,7 @@ class Settings(BaseSettings):
     """How many replies each process keeps in memory."""
     cache_key: SecretStr = SecretStr("")
     """Seals the names of cached replies; unset: derived from *receipt_key*."""
-    proxy_seconds: float = Field(60.0, ge=1.0, le=600.0)
+    proxy_seconds: float = Field(60.0, ge=0.1, le=115.0)
     """How long a reply through ``openai_proxy`` may take, streams included."""
     proxy_student_tokens: int = Field(1024, ge=1)
     proxy_teacher_tokens: int = Field(4096, ge=1)

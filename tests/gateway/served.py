@@ -33,16 +33,21 @@ class Served:
         self.services = services
         self.url = url
         self.openai = f"{url}/openai_proxy/v1"
+        limits = httpx.Limits(max_connections=200)
+        self._client = httpx.AsyncClient(trust_env=False, timeout=30, limits=limits)
         self.app = Deployed(services, lambda uid, role="": f"{uid}/{role}" if role else uid)
+
+    async def close(self):
+        """End the client's connections."""
+        await self._client.aclose()
 
     async def post(self, path, body, uid="ann", **headers):
         """Post JSON to a path beneath the functions."""
-        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
-            return await client.post(
-                f"{self.url}/{path}",
-                json=body,
-                headers={"authorization": f"Bearer {uid}", **headers},
-            )
+        return await self._client.post(
+            f"{self.url}/{path}",
+            json=body,
+            headers={"authorization": f"Bearer {uid}", **headers},
+        )
 
     async def chat(self, text="why?", uid="ann", headers=None, **more):
         """A chat completion through the proxy."""
@@ -85,6 +90,7 @@ async def served(tutor, *, ceilings=None, documents=None, **settings):
             replace(services, answers_waiting=made.app.doorbell)
             yield made
         finally:
+            await made.close()
             server.should_exit = server.force_exit = True
             await task
             await services.close()
