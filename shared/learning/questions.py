@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from shared.learning.facts import DocumentId, Fact
+from shared.learning.rubrics import MAX_CRITERIA, Criterion
 
 FULL_CREDIT = 10_000_000
 """Credit of a fully right answer. Credits are integers, so that sums are exact in any order:
@@ -156,6 +157,7 @@ class ShortTextKey(Fact):
     kind: Literal["shortText"] = "shortText"
     patterns: Annotated[tuple[TextPattern, ...], Field(min_length=1, max_length=MAX_OPTIONS)]
     case_sensitive: bool = False
+    rubric: Annotated[tuple[Criterion, ...], Field(max_length=MAX_CRITERIA)] = ()
 
 
 class MatchingKey(Fact):
@@ -166,10 +168,11 @@ class MatchingKey(Fact):
 
 
 class ManualKey(Fact):
-    """No key: a person grades. ``notes`` are for the grader."""
+    """No key: a person grades. ``notes`` are for the grader, ``rubric`` also for a model's suggestions."""
 
     kind: Literal["manual"] = "manual"
     notes: RichText | None = None
+    rubric: Annotated[tuple[Criterion, ...], Field(max_length=MAX_CRITERIA)] = ()
 
 
 Key = Annotated[

@@ -49,6 +49,7 @@ from shared.learning.questions import (
     TextFormat,
     TrueFalseKey,
 )
+from shared.learning.rubrics import MAX_CRITERIA, Criterion
 
 Path = tuple[str | int, ...]
 FormatName = Literal["plain", "html", "markdown", "moodle"]
@@ -117,6 +118,15 @@ class _TextAnswer(_Part):
     feedback: AnyText | None = None
 
 
+class _Criterion(_Part):
+    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
+    description: Annotated[str, StringConstraints(max_length=600)] = ""
+    max_points: Annotated[int, Field(ge=1, le=20)] = 4
+
+
+Rubric = Annotated[list[Annotated[_Criterion, _as("title")]], Field(max_length=MAX_CRITERIA)]
+
+
 class _Pair(_Part):
     left: AnyText
     right: AnyText
@@ -158,6 +168,7 @@ class _ShortText(_Question):
     type: Literal["shortText"]
     answers: Annotated[list[Annotated[_TextAnswer, _as("text")]], Field(min_length=1, max_length=MAX_OPTIONS)]
     case_sensitive: bool = False
+    rubric: Rubric = []
 
 
 class _Matching(_Question):
@@ -170,6 +181,7 @@ class _Matching(_Question):
 class _Essay(_Question):
     type: Literal["essay"]
     notes: AnyText | None = None
+    rubric: Rubric = []
 
 
 class _Description(_Question):
@@ -303,7 +315,7 @@ class _Reader:
             case _ShortText() as question:
                 return self._short_text(question)
             case _Essay() as question:
-                return ManualKey(notes=self._rich(question.notes, "notes"))
+                return ManualKey(notes=self._rich(question.notes, "notes"), rubric=_rubric(question.rubric))
             case _:
                 return ManualKey()
 
@@ -363,4 +375,18 @@ class _Reader:
         usable = tuple(pattern for pattern in patterns if pattern is not None)
         if not usable:
             return ManualKey()
-        return ShortTextKey(patterns=usable, case_sensitive=question.case_sensitive)
+        return ShortTextKey(
+            patterns=usable, case_sensitive=question.case_sensitive, rubric=_rubric(question.rubric)
+        )
+
+
+def _rubric(criteria: Sequence[_Criterion]) -> tuple[Criterion, ...]:
+    return tuple(
+        Criterion(
+            criterion_id=f"c{number}",
+            title=each.title,
+            description=each.description,
+            max_points=each.max_points,
+        )
+        for number, each in enumerate(criteria, start=1)
+    )

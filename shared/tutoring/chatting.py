@@ -1,0 +1,197 @@
+"""
+A conversation about one question: a ladder of hints that ends in the answer, and not before.
+
+Each hint about one attempt is one rung further; the fourth explains everything. The correct answer
+may also be told once no further attempt could change the learner's result. What was told is
+recorded as an event tied to the attempt, so that unaided answers can be told from assisted ones.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from shared.learning.answers import event_id
+from shared.learning.assignments import GradingPolicy
+from shared.learning.attempts import Attempt, AttemptsPolicy, effective
+from shared.learning.facts import Digest, DocumentId, Fact
+from shared.learning.questions import (
+    FULL_CREDIT,
+    AnswerKey,
+    ChoiceKey,
+    MatchingKey,
+    NumericKey,
+    Question,
+    ShortTextKey,
+    TrueFalseKey,
+)
+from shared.learning.responses import Response
+from shared.tutoring.languages import Language, language_of
+from shared.tutoring.prompting import Messages, messages
+from shared.tutoring.questions import plain_question, plain_response, plain_text
+from shared.tutoring.redaction import redacted
+
+PROMPT = "chat/v1"
+MAX_TOKENS = 400
+LAST_RUNG = 4
+MAX_TURNS = 8
+
+Rung = Annotated[int, Field(ge=1, le=LAST_RUNG)]
+Intent = Literal["hint", "explain"]
+
+
+class Turn(Fact):
+    """Something that was said before, as the learner's page has it: quoted to the model, not believed."""
+
+    speaker: Literal["learner", "tutor"]
+    text: Annotated[str, StringConstraints(max_length=2000)]
+
+
+class Assistance(Fact):
+    """
+    Help that was given, tied to the attempt; ``users/{uid}/assistance/{attempt}-{rung}``.
+
+    ``eventId`` is null where nothing was answered yet; ``told`` says whether the answer could be told.
+    """
+
+    attempt_id: Digest
+    event_id: Digest | None
+    assignment_id: DocumentId
+    course_id: DocumentId
+    question_id: DocumentId
+    intent: Intent
+    rung: Rung
+    told: bool
+    prompt_version: str
+    at: str
+
+
+def attempt_before_any(assignment_id: str, uid: str, question_id: str) -> str:
+    """The id under which help is recorded before the first answer: no submission can have it."""
+    return event_id(assignment_id, uid, question_id, "")
+
+
+def cannot_change(attempts: Sequence[Attempt], policy: GradingPolicy) -> bool:
+    """
+    Whether no further attempt can change what the learner has, so that telling the answer gives nothing away.
+
+    That is so when all attempts are used, when the first one counts, or when the one that counts has full credit
+    and cannot be replaced by a later one.
+    """
+    if not attempts:
+        return False
+    if policy.max_attempts is not None and len(attempts) >= policy.max_attempts:
+        return True
+    if policy.attempts is AttemptsPolicy.FIRST:
+        return True
+    counting = effective(attempts, policy.attempts, policy.max_attempts)
+    right = counting is not None and counting.credit == FULL_CREDIT
+    return right and policy.attempts is AttemptsPolicy.BEST
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The learner's attempt that is talked about: its response, its credit, and what the author says to it."""
+
+    event_id: str
+    response: Response
+    credit: int | None
+    feedback: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """One turn of a conversation, decided: what is asked, how far the reply may go."""
+
+    question: Question
+    answer_key: AnswerKey
+    intent: Intent
+    rung: int
+    may_tell: bool
+    message: str = ""
+    conversation: tuple[Turn, ...] = ()
+    answered: Answered | None = None
+
+    @property
+    def language(self) -> Language:
+        """The question's language; the learner's where the question has no words."""
+        return language_of(plain_text(self.question.text), self.message)
+
+
+def request(talk: Talk) -> Messages:
+    """The messages for *talk*; of the key, the correct answer alone, and only where it may be told."""
+    data: dict[str, Any] = {
+        "question": plain_question(talk.question),
+        "intent": talk.intent,
+        "rung": talk.rung,
+        "mayTell": talk.may_tell,
+        "message": redacted(talk.message).text,
+        "conversation": [
+            {"speaker": each.speaker, "text": redacted(each.text).text} for each in talk.conversation
+        ],
+    }
+    if talk.answered is not None:
+        data["response"] = plain_response(talk.answered.response, talk.question)
+        data["verdict"] = verdict(talk.answered.credit)
+        data["authorsFeedback"] = list(talk.answered.feedback)
+    if talk.may_tell:
+        data["correctAnswer"] = correct_answer(talk.question, talk.answer_key)
+    return messages(PROMPT, talk.language, data)
+
+
+def verdict(credit: int | None) -> str:
+    """What *credit* is in a word."""
+    if credit is None:
+        return "not graded yet"
+    if credit >= FULL_CREDIT:
+        return "right"
+    return "partly right" if credit > 0 else "wrong"
+
+
+def correct_answer(question: Question, key: AnswerKey) -> Any:
+    """The answer that earns most, in words; None where a person grades."""
+    match key.key:
+        case ChoiceKey(options=outcomes):
+            return [
+                plain_text(each.text, 400)
+                for each in question.options
+                if each.option_id in outcomes and outcomes[each.option_id].credit > 0
+            ]
+        case TrueFalseKey(value=value):
+            return value
+        case NumericKey(ranges=ranges):
+            best = max(ranges, key=lambda each: each.credit)
+            middle = (best.minimum + best.maximum) / 2
+            return format(middle.normalize(), "f")
+        case ShortTextKey(patterns=patterns):
+            return max(patterns, key=lambda each: each.credit).pattern
+        case MatchingKey(pairs=pairs):
+            stems = {each.stem_id: plain_text(each.text, 400) for each in question.stems}
+            choices = {each.choice_id: plain_text(each.text, 400) for each in question.choices}
+            return {stems[stem]: choices[choice] for stem, choice in pairs.items()}
+    return None
+
+
+_HELD_BACK: dict[Language, tuple[str, str, str]] = {
+    "en": (
+        "Read the question once more, word by word. What exactly is asked for?",
+        "Which rule or fact from the lesson decides this question? Say it in your own words first.",
+        "Take one step at a time: write down what you know, then what is missing, then how they connect.",
+    ),
+    "he": (
+        "קראו שוב את השאלה, מילה במילה. מה בדיוק שואלים?",
+        "איזה כלל או איזו עובדה מהשיעור מכריעים כאן? נסחו אותם קודם במילים שלכם.",
+        "התקדמו צעד אחר צעד: רשמו מה ידוע, אחר כך מה חסר, ואז איך הם מתחברים.",
+    ),
+    "ar": (
+        "اقرأ السؤال مرة أخرى كلمة كلمة. ما المطلوب بالضبط؟",
+        "أي قاعدة أو حقيقة من الدرس تحسم هذا السؤال؟ قلها أولاً بكلماتك.",
+        "تقدم خطوة خطوة: اكتب ما تعرفه، ثم ما ينقص، ثم كيف يرتبطان.",
+    ),
+}
+
+
+def in_its_place(language: Language, rung: int) -> str:
+    """What is said instead of a reply that would have given the answer away."""
+    return _HELD_BACK[language][min(rung, 3) - 1]

@@ -1,0 +1,302 @@
+"""
+Evaluating a written answer against a rubric: what is asked of the model, and what is believed of its reply.
+
+The score is the sum of clamped criteria, computed here. A quotation that is not in the answer is
+dropped. Whatever comes back is a suggestion for a teacher.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+from unicodedata import normalize
+
+from pydantic import Field, StringConstraints
+
+from shared.learning.facts import Digest, DocumentId, Fact, LearnerId
+from shared.learning.questions import (
+    AnswerKey,
+    ManualKey,
+    Question,
+    QuestionType,
+    ShortTextKey,
+)
+from shared.learning.rubrics import DEFAULT_RUBRIC, MAX_CRITERIA, Criterion, rubric_version
+from shared.tutoring.context import LearnerContext
+from shared.tutoring.injection import suspicious
+from shared.tutoring.languages import Direction, Language, direction_of, language_of
+from shared.tutoring.prompting import Messages, messages
+from shared.tutoring.questions import plain_question
+from shared.tutoring.redaction import redacted
+from shared.tutoring.rendering import plain
+from shared.tutoring.replies import Unusable, clamped, listed, read_object, text_of
+
+PROMPT = "evaluate_answer/v1"
+MAX_TOKENS = 1200
+EVALUATED = frozenset({QuestionType.ESSAY, QuestionType.SHORT_TEXT})
+
+_MOST_EVIDENCE = 3
+_LONGEST_EVIDENCE = 300
+_LONGEST_COMMENT = 400
+_LONGEST_FEEDBACK = 1500
+_LONGEST_PATTERN = 80
+_MOST_PATTERNS = 3
+_DOUBTFUL_CONFIDENCE = 20
+
+Flag = Literal["suspicious", "redacted", "unsupported", "scoreMismatch", "answerWithheld", "canned"]
+"""
+``suspicious``: the answer looks as if it spoke to the model. ``redacted``: personal data was taken out
+before the model saw it. ``unsupported``: points without a passage of the answer. ``scoreMismatch``: the
+model named points out of range. ``answerWithheld``: its feedback gave the answer away and was replaced.
+``canned``: the built-in tutor made it, not a model.
+"""
+
+
+class CriterionScore(Fact):
+    """What one criterion came to; ``evidence`` are passages of the answer, word for word."""
+
+    criterion_id: DocumentId
+    title: Annotated[str, StringConstraints(max_length=120)]
+    points: Annotated[int, Field(ge=0)]
+    max_points: Annotated[int, Field(ge=1)]
+    evidence: Annotated[tuple[str, ...], Field(max_length=_MOST_EVIDENCE)] = ()
+    comment: Annotated[str, StringConstraints(max_length=_LONGEST_COMMENT)] = ""
+
+
+class Evaluation(Fact):
+    """
+    A suggestion about one recorded answer; immutable, ``users/{uid}/evaluations/{evaluationId}``.
+
+    ``points`` is the sum over the criteria; ``confidence`` is in percent.
+    """
+
+    evaluation_id: Digest
+    event_id: Digest
+    assignment_id: DocumentId
+    course_id: DocumentId
+    question_id: DocumentId
+    student_id: LearnerId
+    criteria: Annotated[tuple[CriterionScore, ...], Field(max_length=MAX_CRITERIA)]
+    points: Annotated[int, Field(ge=0)]
+    max_points: Annotated[int, Field(ge=1)]
+    feedback: str
+    language: Language
+    dir: Direction
+    confidence: Annotated[int, Field(ge=0, le=100)]
+    error_patterns: tuple[str, ...]
+    flags: tuple[Flag, ...]
+    prompt_version: str
+    rubric_version: str
+    model: str
+    evaluated_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One answer to be evaluated."""
+
+    question: Question
+    key: AnswerKey
+    answer: str
+    context: LearnerContext
+
+    @property
+    def rubric(self) -> tuple[Criterion, ...]:
+        """The author's rubric, or the default one."""
+        return rubric_of(self.key)
+
+    @property
+    def language(self) -> Language:
+        """The question's language."""
+        return language_of(self.question.text.text, self.answer)
+
+
+def rubric_of(key: AnswerKey) -> tuple[Criterion, ...]:
+    """The rubric by which answers under *key* are evaluated."""
+    return getattr(key.key, "rubric", ()) or DEFAULT_RUBRIC
+
+
+def evaluation_id(event_id: str, rubric: Sequence[Criterion]) -> str:
+    """Name an evaluation by what it is of: the same answer, prompt and rubric are the same evaluation."""
+    text = f"lectern.evaluation.v1\n{event_id}\n{PROMPT}\n{rubric_version(rubric)}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def request(task: Task) -> Messages:
+    """The messages for *task*: nothing of other learners, nothing that says who this one is."""
+    key = task.key.key
+    data: dict[str, Any] = {
+        "question": plain_question(task.question),
+        "rubric": [each.model_dump(by_alias=True) for each in task.rubric],
+        "answer": redacted(task.answer).text,
+    }
+    if isinstance(key, ManualKey) and key.notes is not None:
+        data["notesForGraders"] = plain(key.notes.text, 4000)
+    if isinstance(key, ShortTextKey):
+        data["acceptedAnswers"] = [each.pattern for each in key.patterns if each.credit > 0]
+    learner = task.context.for_prompt()
+    if learner is not None:
+        data["learner"] = learner
+    return messages(PROMPT, task.language, data)
+
+
+def schema(rubric: Sequence[Criterion]) -> dict[str, Any]:
+    """What the model's reply must look like, for strict structured output."""
+    text = {"type": "string"}
+    criterion = {
+        "criterionId": {"type": "string", "enum": [each.criterion_id for each in rubric]},
+        "points": {"type": "integer"},
+        "evidence": {"type": "array", "items": text},
+        "comment": text,
+    }
+    return strict_object(
+        {
+            "criteria": {"type": "array", "items": strict_object(criterion)},
+            "feedback": text,
+            "errorPatterns": {"type": "array", "items": text},
+            "confidence": {"type": "integer"},
+            "suspicious": {"type": "boolean"},
+        }
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is believed of a model's reply."""
+
+    criteria: tuple[CriterionScore, ...]
+    feedback: str
+    error_patterns: tuple[str, ...]
+    confidence: int
+    flags: tuple[Flag, ...]
+
+    @property
+    def points(self) -> int:
+        """The sum over the criteria."""
+        return sum(each.points for each in self.criteria)
+
+    @property
+    def max_points(self) -> int:
+        """What could be had."""
+        return sum(each.max_points for each in self.criteria)
+
+
+def read(reply: str, task: Task) -> Judgement:
+    """
+    What is believed of *reply*: points within their range, quotations that are in the answer, plain text.
+
+    Criteria that the rubric does not have are ignored; of one that is named twice, the lower points count.
+
+    Raises:
+        Unusable: it is no JSON object, or does not give points for every criterion.
+    """
+    value = readstrict_object(reply)
+    flags: set[Flag] = set()
+    found: dict[str, CriterionScore] = {}
+    by_id = {each.criterion_id: each for each in task.rubric}
+    for each in listed(value.get("criteria"), 10 * MAX_CRITERIA):
+        if not isinstance(each, dict):
+            continue
+        criterion = by_id.get(text_of(each.get("criterionId")))
+        if criterion is None:
+            continue
+        points = clamped(each.get("points"), 0, criterion.max_points)
+        if points is None:
+            continue
+        if points != each["points"]:
+            flags.add("scoreMismatch")
+        evidence = quoted(listed(each.get("evidence"), 20), task.answer)
+        known = found.get(criterion.criterion_id)
+        if known is not None and known.points <= points:
+            continue
+        found[criterion.criterion_id] = CriterionScore(
+            criterion_id=criterion.criterion_id,
+            title=criterion.title,
+            points=points,
+            max_points=criterion.max_points,
+            evidence=evidence,
+            comment=plain(text_of(each.get("comment")), _LONGEST_COMMENT),
+        )
+    if len(found) < len(by_id):
+        raise Unusable("the model's reply does not cover the rubric")
+    criteria = tuple(found[each.criterion_id] for each in task.rubric)
+    if any(each.points and not each.evidence for each in criteria):
+        flags.add("unsupported")
+    if redacted(task.answer).count:
+        flags.add("redacted")
+    doubtful = suspicious(task.answer) or value.get("suspicious") is True
+    if doubtful:
+        flags.add("suspicious")
+    confidence = clamped(value.get("confidence"), 0, 100) or 0
+    patterns = (
+        plain(text_of(each), _LONGEST_PATTERN).strip() for each in listed(value.get("errorPatterns"), 20)
+    )
+    return Judgement(
+        criteria=criteria,
+        feedback=plain(text_of(value.get("feedback")), _LONGEST_FEEDBACK),
+        error_patterns=tuple(dict.fromkeys(each for each in patterns if each))[:_MOST_PATTERNS],
+        confidence=min(confidence, _DOUBTFUL_CONFIDENCE) if doubtful else confidence,
+        flags=tuple(sorted(flags)),
+    )
+
+
+def quoted(evidence: Sequence[object], answer: str) -> tuple[str, ...]:
+    """Those of *evidence* that are passages of *answer*, apart from white space and how letters are composed."""
+    whole = _even(answer)
+    kept = []
+    for each in evidence:
+        passage = _even(text_of(each))[:_LONGEST_EVIDENCE]
+        if passage and passage in whole and passage not in kept:
+            kept.append(passage)
+    return tuple(plain(each, _LONGEST_EVIDENCE) for each in kept[:_MOST_EVIDENCE])
+
+
+def evaluation(
+    judgement: Judgement, task: Task, *, about: "About", model: str, canned: bool, evaluated_at: str
+) -> Evaluation:
+    """*judgement* as it is stored."""
+    flags = {*judgement.flags, *(("canned",) if canned else ())}
+    return Evaluation(
+        evaluation_id=evaluation_id(about.event_id, task.rubric),
+        event_id=about.event_id,
+        assignment_id=about.assignment_id,
+        course_id=about.course_id,
+        question_id=task.question.question_id,
+        student_id=about.student_id,
+        criteria=judgement.criteria,
+        points=judgement.points,
+        max_points=judgement.max_points,
+        feedback=judgement.feedback,
+        language=task.language,
+        dir=direction_of(task.language),
+        confidence=judgement.confidence,
+        error_patterns=judgement.error_patterns,
+        flags=tuple(sorted(flags)),
+        prompt_version=PROMPT,
+        rubric_version=rubric_version(task.rubric),
+        model=model,
+        evaluated_at=evaluated_at,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """Which recorded answer an evaluation is of."""
+
+    event_id: str
+    assignment_id: str
+    course_id: str
+    student_id: str
+
+
+def _even(text: str) -> str:
+    return " ".join(normalize("NFC", text).split())
+
+
+def strictstrict_object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
