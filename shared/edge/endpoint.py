@@ -85,19 +85,9 @@ def client_call(
         trigger = ClientCall(request=request_model, reply=hints["return"], status=status)
 
         async def serve(exchange: Exchange) -> Response:
-            provided = services()
-            body = await read_body(exchange)
-            principal = await signed_in(exchange, provided)
-            value = bodies.parse(body)
-            exchange.callable_envelope = isinstance(value, dict) and value.keys() == {"data"}
-            if isinstance(value, dict) and exchange.callable_envelope:
-                value = bodies.decode_callable(value["data"])
-            command = bodies.read(request_model, value)
-            reply = await function(command, Call(principal, provided, provided.now(), exchange.request_id))
-            text = reply.model_dump_json(by_alias=True)
-            if exchange.callable_envelope:
-                text = f'{{"result":{text}}}'
-            return Response(text, status_code=status, media_type="application/json")
+            command, call = await received(exchange, request_model)
+            reply = await function(command, call)
+            return replied(exchange, reply, status)
 
         return deploy(
             function,
@@ -112,6 +102,32 @@ def client_call(
         )
 
     return decorate
+
+
+async def received(exchange: Exchange, request_model: type[RequestT]) -> tuple[RequestT, Call]:
+    """
+    What a client asks, and who it is.
+
+    Raises:
+        LecternError: the body, the caller or the request is not accepted.
+    """
+    provided = services()
+    body = await read_body(exchange)
+    principal = await signed_in(exchange, provided)
+    value = bodies.parse(body)
+    exchange.callable_envelope = isinstance(value, dict) and value.keys() == {"data"}
+    if isinstance(value, dict) and exchange.callable_envelope:
+        value = bodies.decode_callable(value["data"])
+    command = bodies.read(request_model, value)
+    return command, Call(principal, provided, provided.now(), exchange.request_id)
+
+
+def replied(exchange: Exchange, reply: BaseModel, status: int) -> Response:
+    """*reply* in the caller's envelope."""
+    text = reply.model_dump_json(by_alias=True)
+    if exchange.callable_envelope:
+        text = f'{{"result":{text}}}'
+    return Response(text, status_code=status, media_type="application/json")
 
 
 def topic(
@@ -184,7 +200,7 @@ async def _set_aside(name: str, body: bytes, reason: str, provided: Services) ->
 
 
 def deploy(
-    function: Callable[..., Awaitable[Any]],
+    function: Callable[..., Any],
     trigger: Trigger,
     role: Role,
     serve: Serve,

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
@@ -72,6 +73,9 @@ class Exchange:
     ``callable_envelope`` once its body said so, ``rate`` once a limit was asked. *goes_on* says that the
     reply is not over when it is returned: whoever sends the rest of it calls ``finish`` at its end, and
     charges what it costs until then within ``still_billed``.
+
+    *streams* says that the caller reads server-sent events: the Firebase SDK looks at nothing else then,
+    so that errors are events, too, and the status is 200; *outcome* is the status that it would have been.
     """
 
     request: Request
@@ -81,6 +85,8 @@ class Exchange:
     callable_envelope: bool = False
     rate: Verdict | None = None
     goes_on: bool = False
+    streams: bool = False
+    outcome: int = 0
     began: float = field(default_factory=time.perf_counter)
     spent: Bill = field(default_factory=Bill)
 
@@ -90,6 +96,7 @@ class Exchange:
 
 
 Serve = Callable[[Exchange], Awaitable[Response]]
+ResultT = TypeVar("ResultT")
 
 
 async def answer(request: Request, deployment: Deployment, serve: Serve) -> Response:
@@ -127,13 +134,26 @@ async def _guarded(exchange: Exchange, serve: Serve) -> Response:
             return _plain_problem(
                 exchange, _UNSUPPORTED_MEDIA_TYPE, "Only application/json is understood here", {}
             )
+    outcome = await attempted(exchange, serve(exchange))
+    return _failure(exchange, outcome.error) if isinstance(outcome, Failed) else outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Why work ended without a result."""
+
+    error: BaseException
+
+
+async def attempted(exchange: Exchange, work: Awaitable[ResultT]) -> ResultT | Failed:
+    """The result of *work* within the function's deadline, or why there is none; outages are logged."""
     try:
         async with asyncio.timeout(exchange.deployment.deadline_seconds):
-            return await serve(exchange)
+            return await work
     except TimeoutError:
-        return _failure(exchange, DeadlineExceeded("this took too long"))
+        return Failed(DeadlineExceeded("this took too long"))
     except ClientDisconnect:
-        return _failure(exchange, InvalidRequest("the body never came"))
+        return Failed(InvalidRequest("the body never came"))
     except LecternError as error:
         if not isinstance(error, Rejected | TooManyRequests):
             log.warning(
@@ -141,14 +161,14 @@ async def _guarded(exchange: Exchange, serve: Serve) -> Response:
                 extra={"function": exchange.deployment.name, "code": type(error).__name__},
                 exc_info=error,
             )
-        return _failure(exchange, error)
+        return Failed(error)
     except Exception as error:  # noqa: BLE001  the one place where the unforeseen ends
         log.error(
             "request_crashed",
             extra={"function": exchange.deployment.name, "request_id": exchange.request_id},
             exc_info=error,
         )
-        return _failure(exchange, error)
+        return Failed(error)
 
 
 async def read_body(exchange: Exchange) -> bytes:
@@ -247,6 +267,10 @@ async def from_platform(exchange: Exchange, provided: Services) -> None:
 def _failure(exchange: Exchange, error: BaseException) -> Response:
     problem = problems.problem_of(error)
     exchange.goes_on = False
+    if exchange.streams:
+        event = orjson.dumps(problems.as_callable_error(error, request_id=exchange.request_id))
+        exchange.outcome = problem.status
+        return Response(b"data: " + event + b"\n\n", media_type="text/event-stream")
     if isinstance(exchange.deployment.trigger, PassThrough):
         response = as_json(problems.as_openai_error(error, request_id=exchange.request_id), problem.status)
     elif exchange.callable_envelope:
@@ -308,7 +332,12 @@ def _trace(request: Request) -> str:
 
 
 def finish(exchange: Exchange, status: int) -> None:
-    """Note that the reply to *exchange* is over: one log line, one observation."""
+    """
+    Note that the reply to *exchange* is over: one log line, one observation.
+
+    Of a stream, whose status is always 200, the outcome is noted.
+    """
+    status = exchange.outcome or status
     name, spent = exchange.deployment.name, exchange.spent
     seconds = time.perf_counter() - exchange.began
     metrics.requests.labels(name, str(status)).inc()

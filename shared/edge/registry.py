@@ -48,11 +48,16 @@ class RateClass(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ClientCall:
-    """Called by a browser or a server, as a callable (``{"data": …}``) or as plain REST."""
+    """
+    Called by a browser or a server, as a callable (``{"data": …}``) or as plain REST.
+
+    With *sends*, it can be asked for server-sent events: any number of these, then the reply.
+    """
 
     request: type[BaseModel]
     reply: type[BaseModel]
     status: int = 200
+    sends: type[BaseModel] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,7 @@ from shared.tutoring.prompting import Messages, messages
 from shared.tutoring.questions import plain_question
 from shared.tutoring.redaction import redacted
 from shared.tutoring.rendering import plain
-from shared.tutoring.replies import Unusable, clamped, listed, read_object, text_of
+from shared.tutoring.replies import Unusable, clamped, listed, read_object, strict_object, text_of
 
 PROMPT = "evaluate_answer/v1"
 MAX_TOKENS = 1200
@@ -190,7 +190,7 @@ def read(reply: str, task: Task) -> Judgement:
     Raises:
         Unusable: it is no JSON object, or does not give points for every criterion.
     """
-    value = readstrict_object(reply)
+    value = read_object(reply)
     flags: set[Flag] = set()
     found: dict[str, CriterionScore] = {}
     by_id = {each.criterion_id: each for each in task.rubric}
@@ -222,7 +222,7 @@ def read(reply: str, task: Task) -> Judgement:
     criteria = tuple(found[each.criterion_id] for each in task.rubric)
     if any(each.points and not each.evidence for each in criteria):
         flags.add("unsupported")
-    if redacted(task.answer).count:
+    if redacted(task.answer).found:
         flags.add("redacted")
     doubtful = suspicious(task.answer) or value.get("suspicious") is True
     if doubtful:
@@ -251,8 +251,18 @@ def quoted(evidence: Sequence[object], answer: str) -> tuple[str, ...]:
     return tuple(plain(each, _LONGEST_EVIDENCE) for each in kept[:_MOST_EVIDENCE])
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """Which recorded answer an evaluation is of."""
+
+    event_id: str
+    assignment_id: str
+    course_id: str
+    student_id: str
+
+
 def evaluation(
-    judgement: Judgement, task: Task, *, about: "About", model: str, canned: bool, evaluated_at: str
+    judgement: Judgement, task: Task, *, about: About, model: str, canned: bool, evaluated_at: str
 ) -> Evaluation:
     """*judgement* as it is stored."""
     flags = {*judgement.flags, *(("canned",) if canned else ())}
@@ -279,24 +289,5 @@ def evaluation(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class About:
-    """Which recorded answer an evaluation is of."""
-
-    event_id: str
-    assignment_id: str
-    course_id: str
-    student_id: str
-
-
 def _even(text: str) -> str:
     return " ".join(normalize("NFC", text).split())
-
-
-def strictstrict_object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }

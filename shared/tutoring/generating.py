@@ -7,12 +7,11 @@ from pydantic import Field, StringConstraints
 
 from shared.learning.answers import canonical
 from shared.learning.facts import Fact
-from shared.tutoring.replies import strict_object
 from shared.tutoring.languages import Language
 from shared.tutoring.prompting import Messages, messages
 from shared.tutoring.redaction import redacted
 from shared.tutoring.rendering import plain
-from shared.tutoring.replies import Unusable, listed, read_object, text_of
+from shared.tutoring.replies import Unusable, listed, read_object, strict_object, text_of
 
 SKELETON_PROMPT = "generate_skeleton/v1"
 STEP_PROMPT = "generate_step/v1"

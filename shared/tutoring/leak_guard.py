@@ -135,7 +135,7 @@ def _texts(texts: Iterable[str], asked: str) -> Iterable[str]:
         secret = spoken(text)
         if not secret:
             continue
-        if f" {secret} " in asked or len(secret) == 1 and secret.isalpha():
+        if f" {secret} " in asked or (len(secret) == 1 and secret.isalpha()):
             yield from (spoken(each.format(secret)) for each in _SAYING)
         else:
             yield secret
@@ -197,7 +197,11 @@ def leaks(text: str, secrets: Secrets) -> bool:
     """Whether *text* says what *secrets* keep."""
     if secrets.nothing:
         return False
-    words = f" {spoken(text)} "
+    return _leaks_text(text, secrets) or _leaks_number(text, secrets) or _leaks_pair(text, secrets)
+
+
+def _leaks_text(text: str, secrets: Secrets) -> bool:
+    words = f" {spoken(text)} " if secrets.texts else ""
     compact = words.replace(" ", "")
     backwards = compact[::-1]
     for secret in secrets.texts:
@@ -212,10 +216,17 @@ def leaks(text: str, secrets: Secrets) -> bool:
             squeezed = secret.replace(" ", "")
             if len(squeezed) >= _SHORTEST_COMPACT and (squeezed in compact or squeezed in backwards):
                 return True
-    if secrets.ranges:
-        for number in numbers_in(text) - secrets.known_numbers:
-            if any(low <= number <= high for low, high in secrets.ranges):
-                return True
+    return False
+
+
+def _leaks_number(text: str, secrets: Secrets) -> bool:
+    if not secrets.ranges:
+        return False
+    new = numbers_in(text) - secrets.known_numbers
+    return any(low <= number <= high for number in new for low, high in secrets.ranges)
+
+
+def _leaks_pair(text: str, secrets: Secrets) -> bool:
     for sentence in _SENTENCE_END.split(text) if secrets.pairs else ():
         said = f" {spoken(sentence)} "
         if any(stem in said and choice in said for stem, choice in secrets.pairs):

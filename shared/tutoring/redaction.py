@@ -24,7 +24,7 @@ class Redacted(NamedTuple):
     """A text without what was recognised, and how much that was."""
 
     text: str
-    count: int
+    found: int
 
 
 def redacted(text: str) -> Redacted:

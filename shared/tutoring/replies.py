@@ -51,3 +51,13 @@ def clamped(value: object, low: int, high: int) -> int | None:
             return None
         value = max(min(value, _LARGEST), -_LARGEST)
     return max(low, min(high, round(value)))
+
+
+def strict_object(properties: dict[str, Any]) -> dict[str, Any]:
+    """The JSON schema of an object with exactly these *properties*, as strict structured output wants it."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
