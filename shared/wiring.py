@@ -16,6 +16,7 @@ from shared.ledger.accepting import PendingAnswers
 from shared.ledger.dead_letters import DeadLetters
 from shared.ledger.history import History
 from shared.ledger.merging import Merger, MergeSettings
+from shared.ledger.recorded import RecordedAnswers
 from shared.ledger.results import Results
 from shared.ledger.shards import Shards
 from shared.ledger.sweeping import Sweep
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from shared.ledger.archive import Archive
     from shared.limits.base import Limiter
     from shared.topics.base import Topic
+    from shared.tutoring.records import TutoringRecords
 
 
 class Services:
@@ -178,6 +180,18 @@ class Services:
     def history(self) -> History:
         """Replays what happened."""
         return History(self.documents, self.shards, self.archive)
+
+    @cached_property
+    def recorded_answers(self) -> RecordedAnswers:
+        """Finds recorded answers again, word for word."""
+        return RecordedAnswers(self.documents, self.results, self.history)
+
+    @cached_property
+    def tutoring_records(self) -> "TutoringRecords":
+        """What tutoring keeps."""
+        from shared.tutoring.records import TutoringRecords
+
+        return TutoringRecords(self.documents)
 
     @cached_property
     def tidying(self) -> Tidying:

@@ -161,7 +161,7 @@ class History:
             BrokenChain: a segment is missing or altered.
         """
         digest, seq = GENESIS, 0
-        for ancestor, until in await self._line_of(assignment_id, shard, last):
+        for ancestor, until in await self.line_of(assignment_id, shard, last):
             for segment in await self._verified(assignment_id, ancestor, seq, until, digest):
                 digest = segment.digest
                 yield segment
@@ -196,14 +196,20 @@ class History:
                 return
             if document.fields["first"] != expected:
                 raise _Gap
-            for segment in split_body(document.fields, await self._body(document)):
+            for segment in split_body(document.fields, await self.body(document)):
                 if segment.seq <= last:
                     yield segment
             expected = document.fields["last"] + 1
         if expected <= last:
             raise _Gap
 
-    async def _body(self, document: Document) -> bytes:
+    async def body(self, document: Document) -> bytes:
+        """
+        The packed texts of the segments in *document*, one a line, from Firestore or the archive.
+
+        Raises:
+            Unavailable: they are archived, and there is no archive here.
+        """
         stored = document.fields.get("body")
         if stored:
             return decompress(stored)
@@ -212,7 +218,7 @@ class History:
             raise Unavailable(message)
         return restore(await self._archive.get(document.fields["archive"]), document.fields["parts"])
 
-    async def _line_of(self, assignment_id: str, shard: Shard, last: int) -> list[tuple[Shard, int]]:
+    async def line_of(self, assignment_id: str, shard: Shard, last: int) -> list[tuple[Shard, int]]:
         """The shards whose segments make up *shard*'s history, oldest first, each with its last segment."""
         line = [(shard, last)]
         while True:

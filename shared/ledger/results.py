@@ -44,7 +44,7 @@ class Results:
 
     async def of(self, grading: Grading, student_id: str) -> StudentResult:
         """One student's result."""
-        state = await self._holding(grading, position(student_id))
+        state = await self.holding(grading, position(student_id))
         row = state.registers.rows.get(student_id) or Row()
         return result_of(grading, student_id, row)
 
@@ -71,11 +71,12 @@ class Results:
 
     async def _from(self, grading: Grading, place: int) -> AsyncIterator[ShardState]:
         while place < _END:
-            state = await self._holding(grading, place)
+            state = await self.holding(grading, place)
             yield state
             place = state.shard.first + (1 << (LINE_BITS - state.shard.bits))
 
-    async def _holding(self, grading: Grading, place: int) -> ShardState:
+    async def holding(self, grading: Grading, place: int) -> ShardState:
+        """The shard that holds the learners at *place* of the line."""
         shard: Shard = WHOLE
         while True:
             loaded = await self._shards.load(grading, shard)

@@ -1,9 +1,10 @@
 """
 A conversation about one question: a ladder of hints that ends in the answer, and not before.
 
-Each hint about one attempt is one rung further; the fourth explains everything. The correct answer
-may also be told once no further attempt could change the learner's result. What was told is
-recorded as an event tied to the attempt, so that unaided answers can be told from assisted ones.
+Each hint about one attempt is one rung further; the fourth explains everything, after an attempt: before the
+first one the ladder ends at the third. The correct answer is told at once where that gives nothing away
+(``may_be_told``). What was told is recorded as an event tied to the attempt, so that unaided answers can be
+told from assisted ones.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from pydantic import Field, StringConstraints
 
 from shared.learning.answers import event_id
 from shared.learning.assignments import GradingPolicy
-from shared.learning.attempts import Attempt, AttemptsPolicy, effective
+from shared.learning.attempts import Attempt, AttemptsPolicy
 from shared.learning.facts import Digest, DocumentId, Fact
 from shared.learning.questions import (
     FULL_CREDIT,
@@ -72,27 +73,24 @@ def attempt_before_any(assignment_id: str, uid: str, question_id: str) -> str:
     return event_id(assignment_id, uid, question_id, "")
 
 
-def cannot_change(attempts: Sequence[Attempt], policy: GradingPolicy) -> bool:
+def may_be_told(attempts: Sequence[Attempt], policy: GradingPolicy) -> bool:
     """
-    Whether no further attempt can change what the learner has, so that telling the answer gives nothing away.
+    Whether telling the answer gives nothing away.
 
-    That is so when all attempts are used, when the first one counts, or when the one that counts has full credit
-    and cannot be replaced by a later one.
+    That is so once an attempt had full credit, when all attempts are used, and when only the first one counts.
     """
     if not attempts:
         return False
-    if policy.max_attempts is not None and len(attempts) >= policy.max_attempts:
-        return True
     if policy.attempts is AttemptsPolicy.FIRST:
         return True
-    counting = effective(attempts, policy.attempts, policy.max_attempts)
-    right = counting is not None and counting.credit == FULL_CREDIT
-    return right and policy.attempts is AttemptsPolicy.BEST
+    if policy.max_attempts is not None and len(attempts) >= policy.max_attempts:
+        return True
+    return any(each.credit == FULL_CREDIT for each in attempts)
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The learner's attempt that is talked about: its response, its credit, and what the author says to it."""
+    """The attempt that is talked about: its response, its credit, and what the author says to it."""
 
     event_id: str
     response: Response

@@ -7,7 +7,7 @@ dropped. Whatever comes back is a suggestion for a teacher.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 from unicodedata import normalize
 
@@ -22,9 +22,11 @@ from shared.learning.questions import (
     ShortTextKey,
 )
 from shared.learning.rubrics import DEFAULT_RUBRIC, MAX_CRITERIA, Criterion, rubric_version
+from shared.tutoring.chatting import in_its_place
 from shared.tutoring.context import LearnerContext
 from shared.tutoring.injection import suspicious
 from shared.tutoring.languages import Direction, Language, direction_of, language_of
+from shared.tutoring.leak_guard import Secrets, leaks, spoken
 from shared.tutoring.prompting import Messages, messages
 from shared.tutoring.questions import plain_question
 from shared.tutoring.redaction import redacted
@@ -191,35 +193,7 @@ def read(reply: str, task: Task) -> Judgement:
         Unusable: it is no JSON object, or does not give points for every criterion.
     """
     value = read_object(reply)
-    flags: set[Flag] = set()
-    found: dict[str, CriterionScore] = {}
-    by_id = {each.criterion_id: each for each in task.rubric}
-    for each in listed(value.get("criteria"), 10 * MAX_CRITERIA):
-        if not isinstance(each, dict):
-            continue
-        criterion = by_id.get(text_of(each.get("criterionId")))
-        if criterion is None:
-            continue
-        points = clamped(each.get("points"), 0, criterion.max_points)
-        if points is None:
-            continue
-        if points != each["points"]:
-            flags.add("scoreMismatch")
-        evidence = quoted(listed(each.get("evidence"), 20), task.answer)
-        known = found.get(criterion.criterion_id)
-        if known is not None and known.points <= points:
-            continue
-        found[criterion.criterion_id] = CriterionScore(
-            criterion_id=criterion.criterion_id,
-            title=criterion.title,
-            points=points,
-            max_points=criterion.max_points,
-            evidence=evidence,
-            comment=plain(text_of(each.get("comment")), _LONGEST_COMMENT),
-        )
-    if len(found) < len(by_id):
-        raise Unusable("the model's reply does not cover the rubric")
-    criteria = tuple(found[each.criterion_id] for each in task.rubric)
+    criteria, flags = _criteria(listed(value.get("criteria"), 10 * MAX_CRITERIA), task)
     if any(each.points and not each.evidence for each in criteria):
         flags.add("unsupported")
     if redacted(task.answer).found:
@@ -237,6 +211,55 @@ def read(reply: str, task: Task) -> Judgement:
         error_patterns=tuple(dict.fromkeys(each for each in patterns if each))[:_MOST_PATTERNS],
         confidence=min(confidence, _DOUBTFUL_CONFIDENCE) if doubtful else confidence,
         flags=tuple(sorted(flags)),
+    )
+
+
+def _criteria(given: Sequence[object], task: Task) -> tuple[tuple[CriterionScore, ...], set[Flag]]:
+    flags: set[Flag] = set()
+    found: dict[str, CriterionScore] = {}
+    by_id = {each.criterion_id: each for each in task.rubric}
+    for each in given:
+        criterion = by_id.get(text_of(each.get("criterionId"))) if isinstance(each, dict) else None
+        if criterion is None or not isinstance(each, dict):
+            continue
+        points = clamped(each.get("points"), 0, criterion.max_points)
+        if points is None:
+            continue
+        if points != each["points"]:
+            flags.add("scoreMismatch")
+        known = found.get(criterion.criterion_id)
+        if known is not None and known.points <= points:
+            continue
+        found[criterion.criterion_id] = CriterionScore(
+            criterion_id=criterion.criterion_id,
+            title=criterion.title,
+            points=points,
+            max_points=criterion.max_points,
+            evidence=quoted(listed(each.get("evidence"), 20), task.answer),
+            comment=plain(text_of(each.get("comment")), _LONGEST_COMMENT),
+        )
+    if len(found) < len(by_id):
+        raise Unusable("the model's reply does not cover the rubric")
+    return tuple(found[each.criterion_id] for each in task.rubric), flags
+
+
+def without_answer(judgement: Judgement, secrets: Secrets, task: Task) -> Judgement:
+    """
+    *judgement* without texts that give away what *secrets* keep, for a learner who may answer again.
+
+    What the learner wrote themselves is no secret.
+    """
+    own = f" {spoken(task.answer)} "
+    secrets = replace(secrets, texts=frozenset(each for each in secrets.texts if f" {each} " not in own))
+    given = [judgement.feedback, *(each.comment for each in judgement.criteria), *judgement.error_patterns]
+    if not leaks("\n".join(given), secrets):
+        return judgement
+    return replace(
+        judgement,
+        criteria=tuple(each.model_copy(update={"comment": ""}) for each in judgement.criteria),
+        feedback=in_its_place(task.language, 1),
+        error_patterns=(),
+        flags=tuple(sorted({*judgement.flags, "answerWithheld"})),
     )
 
 

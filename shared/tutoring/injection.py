@@ -9,23 +9,32 @@ from shared.learning.plain_text import folded
 _PHRASES = re.compile(
     r"""(?x)
     \b(?:ignore|disregard|forget|override|bypass|skip|discard)\b.{0,40}
-      \b(?:instruction|instructions|prompt|rubric|rules?|above|previous|prior|guidelines|criteria|everything|system)\b
+      \b(?:instructions?|prompt|rubric|rules?|above|previous|prior|guidelines|criteria|everything|system)\b
     | \b(?:system|developer|hidden|initial|secret|original)\s*(?:prompt|message|instructions?|note)\b
-    | \b(?:you\s+are\s+(?:now|no\s+longer)|act\s+as|pretend\s+(?:to|you)|role-?\s?play|from\s+now\s+on|new\s+instructions?|new\s+task|
-        developer\s+mode|admin(?:istrator)?\s+mode|debug\s+mode|god\s+mode|jailbreak|dan\s+mode|do\s+anything\s+now)\b
+    | \b(?:you\s+are\s+(?:now|no\s+longer)|act\s+as|pretend\s+(?:to|you)|role-?\s?play|from\s+now\s+on
+        |new\s+instructions?|new\s+task|(?:developer|admin(?:istrator)?|debug|god|dan)\s+mode
+        |jailbreak|do\s+anything\s+now)\b
     | \b(?:give|award|assign|grant|grade|mark|score|rate|set|return|output|respond)\b.{0,40}
-      \b(?:full|maximum|max|perfect|highest|top|all|100|10/10|a\+|every|most)\b.{0,20}\b(?:points?|marks?|score|grade|credit|rating|criteri(?:a|on)|confidence)\b
+      \b(?:full|maximum|max|perfect|highest|top|all|100|10/10|a\+|every|most)\b.{0,20}
+      \b(?:points?|marks?|score|grade|credit|rating|criteri(?:a|on)|confidence)\b
     | \b(?:full|maximum|max|perfect|highest|top|all\s+the)\s+(?:points?|marks?|score|grade|credit|rating)\b
-    | \b(?:confidence|points|score|grade|max_?points|credit)["']?\s*(?:[:=]|must\s+be|should\s+be|to)\s*["']?\d
-    | \b(?:reveal|print|show|repeat|tell|leak|output|disclose|send|list|dump|display|summari[sz]e|translate)\b.{0,40}
-      \b(?:prompt|instructions?|answer\s+key|correct\s+(?:answer|option)|solution|rubric|api\s+key|secret|password|other\s+students?|context)\b
-    | \b(?:note|message|attention|notice|memo|instruction|order|request)\s+(?:to|for|from)\s+(?:the\s+)?(?:ai|grader|model|assistant|teacher|llm|evaluator|marker|system|developer|administrator|admin|openai)\b
-    | \b(?:as\s+an?\s+ai|language\s+model|chatgpt|gpt-?\d|openai|assistant\s*:|system\s*:|developer\s*:|user\s*:|grader\s*:)
-    | \b(?:the\s+)?(?:teacher|professor|instructor|admin|administrator|principal|dean|developer|school)\b.{0,40}
+    | \b(?:confidence|points|score|grade|max_?points|credit)["']?
+      \s*(?:[:=]|must\s+be|should\s+be|to)\s*["']?\d
+    | \b(?:reveal|print|show|repeat|tell|leak|output|disclose|send|list|dump|display|summari[sz]e|translate)\b
+      .{0,40}\b(?:prompt|instructions?|answer\s+key|correct\s+(?:answer|option)|solution|rubric|api\s+key
+        |secret|password|other\s+students?|context)\b
+    | \b(?:note|message|attention|notice|memo|instruction|order|request)\s+(?:to|for|from)\s+(?:the\s+)?
+      (?:ai|grader|model|assistant|teacher|llm|evaluator|marker|system|developer|administrator|admin|openai)\b
+    | \b(?:as\s+an?\s+ai|language\s+model|chatgpt|gpt-?\d|openai)\b
+    | \b(?:assistant|system|developer|user|grader)\s*:
+    | \b(?:teacher|professor|instructor|admin|administrator|principal|dean|developer|school)\b.{0,40}
       \b(?:approved|authori[sz]ed|confirmed|said|says|agreed|allowed|instructed|wants)\b
-    | \b(?:end|begin|start|stop)\s+(?:of\s+)?(?:answer|student|data|prompt|instructions?|document|submission|input|text|rubric)\b
-    | \b(?:call|use|invoke|run|execute|fetch|visit|open|browse)\b.{0,30}\b(?:tool|function|url|http|link|code|command|python|shell|curl)\b
-    | \b(?:i\s+will|i'll|please|or)\b.{0,60}\b(?:lose|fired|die|kill|suicide|dying|expelled|grandmother|beg\s+you|tip\s+you)\b
+    | \b(?:end|begin|start|stop)\s+(?:of\s+)?
+      (?:answer|student|data|prompt|instructions?|document|submission|input|text|rubric)\b
+    | \b(?:call|use|invoke|run|execute|fetch|visit|open|browse)\b.{0,30}
+      \b(?:tool|function|url|http|link|code|command|python|shell|curl)\b
+    | \b(?:i\s+will|i'll|please|or)\b.{0,60}
+      \b(?:lose|fired|die|kill|suicide|dying|expelled|grandmother|beg\s+you|tip\s+you)\b
     """,
     re.DOTALL,
 )
@@ -35,7 +44,8 @@ _HEBREW = re.compile(
     r"|(?:ציו[נן]|ניקוד) (?:מלא|מקסימלי|מרבי|מושל[מם]|100)|מלוא הנקודות|כל הנקודות"
     r"|אתה (?:עכשיו|כעת|כבר לא)|מעכשיו אתה|העמד פני[מם]|שחק תפקיד|מצב מפתח|מצב מנהל"
     r"|(?:חשו[פף]|הצג|הדפס|גלה|ספר|תגיד|הראה).{0,30}(?:הנחיות|הוראות|התשובה הנכונה|מחוו[נן]|פרומפט|מפתח)"
-    r"|הודעה (?:למערכת|לבודק|למודל|לבינה)|בינה מלאכותית|מודל שפה|המורה (?:אישר|אמר|הורתה|אישרה)|סו[פף] (?:התשובה|תשובת)"
+    r"|הודעה (?:למערכת|לבודק|למודל|לבינה)|בינה מלאכותית|מודל שפה"
+    r"|המורה (?:אישר|אמר|הורתה|אישרה)|סו[פף] (?:התשובה|תשובת)"
 )
 _MARKS = re.compile(
     r"<\|?/?(?:im_start|im_end|system|assistant|user|endoftext|sys|inst|instructions?|prompt|tool_call|function)\b"

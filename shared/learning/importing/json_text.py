@@ -121,7 +121,7 @@ class _TextAnswer(_Part):
 class _Criterion(_Part):
     title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
     description: Annotated[str, StringConstraints(max_length=600)] = ""
-    max_points: Annotated[int, Field(ge=1, le=20)] = 4
+    max_points: Annotated[Decimal, Field(ge=1, le=20, multiple_of=1)] = Decimal(4)
 
 
 Rubric = Annotated[list[Annotated[_Criterion, _as("title")]], Field(max_length=MAX_CRITERIA)]
@@ -386,7 +386,7 @@ def _rubric(criteria: Sequence[_Criterion]) -> tuple[Criterion, ...]:
             criterion_id=f"c{number}",
             title=each.title,
             description=each.description,
-            max_points=each.max_points,
+            max_points=int(each.max_points),
         )
         for number, each in enumerate(criteria, start=1)
     )
