@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints
 from shared.budgets.base import Payer
 from shared.catalog.base import CourseRole
 from shared.edge import cursors, endpoint
+from shared.edge.registry import RateClass
 from shared.edge.streaming import streamed_call
 from shared.errors import InvalidRequest
 from shared.gateway.base import Ask, Reply
@@ -195,7 +196,7 @@ class StepReply(Fact):
     canned: bool
 
 
-@endpoint.client_call(deadline_seconds=EVALUATE_SECONDS, max_body_bytes=4 * endpoint.KIB)
+@endpoint.client_call(deadline_seconds=EVALUATE_SECONDS, max_body_bytes=4 * endpoint.KIB, rate=RateClass.AI)
 async def evaluate_answer(command: EvaluateAnswer, call: endpoint.Call) -> EvaluationReply:
     """
     Evaluate a written answer of the caller's against the question's rubric: a suggestion for its teacher.
@@ -223,6 +224,7 @@ async def evaluate_answer(command: EvaluateAnswer, call: endpoint.Call) -> Evalu
             messages=evaluating.request(task),
             max_tokens=evaluating.MAX_TOKENS,
             schema=evaluating.schema(task.rubric),
+            accept=lambda text: evaluating.read(text, task),
             deadline_seconds=EVALUATE_SECONDS - _MARGIN_SECONDS,
         ),
         Payer(uid=uid, course_id=at.assignment.course_id),
@@ -412,7 +414,7 @@ async def generate_skeleton(
     )
 
 
-@endpoint.client_call(deadline_seconds=STEP_SECONDS, max_body_bytes=4 * endpoint.KIB)
+@endpoint.client_call(deadline_seconds=STEP_SECONDS, max_body_bytes=4 * endpoint.KIB, rate=RateClass.AI)
 async def generate_step(command: GenerateStep, call: endpoint.Call) -> StepReply:
     """Write one step of an outline of a course, for its members; what was written once is written for all."""
     services = call.services
@@ -433,6 +435,7 @@ async def generate_step(command: GenerateStep, call: endpoint.Call) -> StepReply
             ),
             max_tokens=generating.STEP_TOKENS,
             schema=generating.step_schema(),
+            accept=generating.read_step,
             deadline_seconds=STEP_SECONDS - _MARGIN_SECONDS,
         ),
         Payer(uid=call.principal.uid, course_id=command.course_id),

@@ -270,7 +270,8 @@ def _failure(exchange: Exchange, error: BaseException) -> Response:
     if exchange.streams:
         event = orjson.dumps(problems.as_callable_error(error, request_id=exchange.request_id))
         exchange.outcome = problem.status
-        return Response(b"data: " + event + b"\n\n", media_type="text/event-stream")
+        headers = problems.headers_of(error)
+        return Response(b"data: " + event + b"\n\n", headers=headers, media_type="text/event-stream")
     if isinstance(exchange.deployment.trigger, PassThrough):
         response = as_json(problems.as_openai_error(error, request_id=exchange.request_id), problem.status)
     elif exchange.callable_envelope:

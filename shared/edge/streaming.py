@@ -24,7 +24,7 @@ from starlette.types import Receive, Scope, Send
 from shared.edge import problems
 from shared.edge.endpoint import KIB, Call, Handler, deploy, received, replied
 from shared.edge.exchange import Exchange, Failed, attempted, finish
-from shared.edge.registry import Capacity, ClientCall, Role
+from shared.edge.registry import Capacity, ClientCall, RateClass, Role
 
 PING_SECONDS = 15.0
 """Proxies give up on connections on which nothing is sent; clients skip comments."""
@@ -51,6 +51,7 @@ def streamed_call(
     sends: type[BaseModel],
     reply: type[BaseModel],
     role: Role = Role.SIGNED_IN,
+    rate: RateClass = RateClass.AI,
     deadline_seconds: int,
     max_body_bytes: int = 64 * KIB,
     capacity: Capacity | None = None,
@@ -70,7 +71,7 @@ def streamed_call(
             last = await _last(function(command, call), reply)
             return replied(exchange, last, 200)
 
-        return deploy(function, trigger, role, serve, deadline_seconds, max_body_bytes, capacity)
+        return deploy(function, trigger, role, serve, deadline_seconds, max_body_bytes, capacity, rate=rate)
 
     return decorate
 

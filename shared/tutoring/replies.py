@@ -10,7 +10,7 @@ MAX_REPLY_CHARACTERS = 64 * 1024
 _LARGEST = 10**15
 
 
-class Unusable(Unavailable):
+class Unusable(Unavailable, ValueError):
     """The model answered something else than what it was asked for; asking again may help."""
 
 
