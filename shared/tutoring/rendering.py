@@ -18,10 +18,13 @@ _DROPPED_ELEMENTS = re.compile(
     r".{0,20000}?(?:<\s*/\s*\1\s*>|\Z)",
     re.IGNORECASE | re.DOTALL,
 )
+_BEGUN = re.compile(
+    r"<\s*(script|style|iframe|object|svg|math|template|noscript|textarea|title)\b", re.IGNORECASE
+)
 _TAG = re.compile(r"<[A-Za-z/!?][^<>]{0,2000}>")
 _OPEN_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _IMAGE_OR_LINK = re.compile(
-    r"!?\[([^\[\]]{0,500})\]\s?(?:\([^()]{0,4000}(?:\([^()]{0,1000}\)[^()]{0,1000})?\)?)"
+    r"!?\[([^\[\]]{0,500})\](?:\([^()]{0,4000}(?:\([^()]{0,1000}\)[^()]{0,1000})?\)?)"
 )
 _REFERENCE = re.compile(r"!?\[([^\[\]]{1,500})\]\[[^\[\]]{0,200}\]")
 _DEFINITION = re.compile(r"^\s{0,3}\[[^\[\]]{1,200}\]:.*$", re.MULTILINE)
@@ -81,9 +84,7 @@ def plain(text: str, most: int = MAX_CHARACTERS) -> str:
 
 _BREAK = re.compile(r"\s")
 _LONGEST_HELD = 1500
-_UNCLOSED = re.compile(
-    r"<[A-Za-z/!?][^<>]*\Z|!?\[[^\[\]]*\]?\Z|\]\s?\([^()]*(?:\([^()]*\)[^()]*)*\Z", re.DOTALL
-)
+_UNCLOSED = re.compile(r"<[A-Za-z/!?][^<>]*\Z|!?\[[^\[\]]*\]?\Z|\]\([^()]*(?:\([^()]*\)[^()]*)*\Z", re.DOTALL)
 
 
 class PlainStream:
@@ -128,13 +129,16 @@ class PlainStream:
             if unclosed is None
             else max(len(self._held) - _LONGEST_HELD, 0) + unclosed.start()
         )
-        element = self._held.lower().rfind("<script")
-        if element >= 0 and "</script" not in self._held.lower()[element:]:
-            until = min(until, element)
+        for element in _BEGUN.finditer(self._held):
+            if not re.search(rf"<\s*/\s*{element.group(1)}", self._held[element.end() :], re.IGNORECASE):
+                until = min(until, element.start())
+        # White space inside of a whole tag or link is no place to part it either.
+        even = self._held[:until]
+        for whole in (_DROPPED_ELEMENTS, _TAG, _IMAGE_OR_LINK, _REFERENCE):
+            even = whole.sub(lambda match: "x" * len(match.group()), even)
         last = 0
-        for match in _BREAK.finditer(self._held, 0, until):
+        for match in _BREAK.finditer(even):
             last = match.end()
-        # "]" at the end may yet be followed by "(".
         return last
 
     def _out(self, ready: str) -> str:
