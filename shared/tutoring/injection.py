@@ -72,9 +72,9 @@ def suspicious(text: str) -> bool:
         return True
     words = folded(text)
     forms = [words, words.translate(_LOOKALIKE), words.translate(_LEET)]
-    forms += [re.sub(r"[ .\-_*]", "", run) for run in _SPACED.findall(words)]
     if _SPACED.search(words):
         forms.append(_SPACED.sub(lambda run: re.sub(r"[ .\-_*]", "", run.group()), words))
+        forms.append(re.sub(r"[.\-_*]+", " ", words.replace(" ", "")))
     forms.append(words[::-1])
     for encoded in _ENCODED.findall(text)[:5]:
         try:
