@@ -1,9 +1,9 @@
 """What models help with: evaluations that teachers decide about, hints, explanations, outlines of courses."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import Field, StringConstraints
 
@@ -31,6 +31,7 @@ from shared.tutoring.leak_guard import LeakGuard, Secrets, secrets_of
 from shared.tutoring.questions import plain_text
 from shared.tutoring.records import Decision
 from shared.tutoring.rendering import PlainStream, plain
+from shared.tutoring.replies import MAX_REPLY_CHARACTERS
 
 EVALUATE_SECONDS = 20
 CHAT_SECONDS = 10
@@ -39,6 +40,7 @@ STEP_SECONDS = 15
 """The most that callers wait; the model is given a little less, so that an error can still be told."""
 
 _MARGIN_SECONDS = 0.8
+_LESSON = '"objectives":'
 
 Points = Annotated[int, Field(ge=0, le=1000)]
 Version = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
@@ -327,12 +329,11 @@ async def chat(command: Chat, call: endpoint.Call) -> AsyncIterator[ChatPiece | 
         max_tokens=chatting.MAX_TOKENS,
         deadline_seconds=CHAT_SECONDS - _MARGIN_SECONDS,
     )
+    payer = Payer(uid=uid, course_id=at.assignment.course_id)
     shown, guard = PlainStream(), LeakGuard(Secrets() if talk.may_tell else secrets_of(at.question, at.key))
     said: list[str] = []
     canned = False
-    async with aclosing(
-        services.gateway.stream(ask, Payer(uid=uid, course_id=at.assignment.course_id))
-    ) as stream:
+    async with _closing(services.gateway.stream(ask, payer)) as stream:
         async for piece in stream:
             if isinstance(piece, Reply):
                 canned = piece.canned
@@ -392,15 +393,17 @@ async def generate_skeleton(
     payer = Payer(uid=call.principal.uid, course_id=command.course_id)
     yield SkeletonProgress(lessons=0, of=command.lessons)
     text, begun, canned = "", 0, False
-    async with aclosing(services.gateway.stream(ask, payer)) as stream:
+    async with _closing(services.gateway.stream(ask, payer)) as stream:
         async for piece in stream:
             if isinstance(piece, Reply):
                 text, canned = piece.text, piece.canned
                 continue
+            found = (text[1 - len(_LESSON) :] + piece).count(_LESSON)
             text += piece
-            lessons = min(text.count('"objectives"'), command.lessons)
-            if lessons > begun:
-                begun = lessons
+            if len(text) > MAX_REPLY_CHARACTERS:
+                break
+            if found and begun < command.lessons:
+                begun = min(begun + found, command.lessons)
                 yield SkeletonProgress(lessons=begun, of=command.lessons)
     skeleton = generating.read_skeleton(text, lesson_count=command.lessons)
     version = await services.tutoring_records.add_skeleton(command.course_id, skeleton)
@@ -446,6 +449,11 @@ async def generate_step(command: GenerateStep, call: endpoint.Call) -> StepReply
         dir=direction_of(command.language),
         canned=reply.canned,
     )
+
+
+def _closing(stream: AsyncIterator[str | Reply]) -> aclosing[AsyncGenerator[str | Reply, None]]:
+    """*stream*, ended at the end of the block: what it cost is settled then."""
+    return aclosing(cast("AsyncGenerator[str | Reply, None]", stream))
 
 
 @dataclass(frozen=True, slots=True)

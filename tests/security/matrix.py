@@ -8,6 +8,14 @@ import httpx
 from tests.security.school import Caller, School, Slot, has, id_slots, put
 
 NEEDS = {
+    "accept_evaluation": "teacher",
+    "chat": "member",
+    "evaluate_answer": "member",
+    "generate_skeleton": "teacher",
+    "generate_step": "member",
+    "get_agreement": "teacher",
+    "list_evaluations": "teacher",
+    "override_evaluation": "teacher",
     "clean_up": "platform",
     "create_course": "claim",
     "enroll_learner": "teacher",
@@ -75,6 +83,20 @@ def _answers(school: School, course: str) -> list[dict[str, Any]]:
 
 
 REQUESTS: dict[str, Callable[[School, str], list[dict[str, Any]]]] = {
+    "accept_evaluation": lambda school, course: [_evaluation(school, course)],
+    "chat": lambda school, course: [
+        {**_about(school, course, "choice"), "intent": "hint", "message": "Why?", "conversation": []}
+    ],
+    "evaluate_answer": lambda school, course: [_about(school, course, "essay")],
+    "generate_skeleton": lambda school, course: [{"courseId": school.courses[course], "topic": "Fractions"}],
+    "generate_step": lambda school, course: [
+        {"courseId": school.courses[course], "version": school.skeletons[course], "lesson": 0, "step": 0}
+    ],
+    "get_agreement": lambda school, course: [_which(school, course)],
+    "list_evaluations": lambda school, course: [
+        {**_which(school, course), "state": state} for state in ("waiting", "decided")
+    ],
+    "override_evaluation": lambda school, course: [{**_evaluation(school, course), "criteria": {"c1": 3}}],
     "create_course": lambda _school, _course: [{"title": "Mine"}],
     "enroll_learner": lambda school, course: [
         {"courseId": school.courses[course], "learnerId": "eve", "role": role}
@@ -100,6 +122,21 @@ REQUESTS: dict[str, Callable[[School, str], list[dict[str, Any]]]] = {
 
 def _which(school: School, course: str) -> dict[str, Any]:
     return {"assignmentId": school.forms[course]["assignmentId"]}
+
+
+def _about(school: School, course: str, question: str) -> dict[str, Any]:
+    return {**_which(school, course), "questionId": school.question(course, question)["questionId"]}
+
+
+def _evaluation(school: School, course: str) -> dict[str, Any]:
+    return {**_which(school, course), "evaluationId": school.evaluations[course]}
+
+
+IN_ANOTHER_COURSE = {
+    **dict.fromkeys(("submit_answer", "submit_answers", "chat", "evaluate_answer"), 400),
+    **dict.fromkeys(("accept_evaluation", "override_evaluation", "generate_step"), 404),
+}
+"""What somebody gets who may do it there, but names a question, an evaluation or an outline of here."""
 
 
 def status_of(response: httpx.Response) -> int:

@@ -1,5 +1,6 @@
 """Two schools' worth of strangers over the deployed functions, with tokens of our own RS256 key."""
 
+import hashlib
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -17,9 +18,12 @@ from shared.documents.memory import MemoryDocuments
 from shared.edge.registry import ClientCall, Deployment, deployments
 from shared.identity.accounts import Account, Accounts
 from shared.identity.firebase import FirebaseIdentity
+from shared.tutoring.evaluating import PROMPT, CriterionScore, Evaluation
+from shared.tutoring.generating import Skeleton, SkeletonLesson, SkeletonStep
 from shared.wiring import Services
 from tests.deployed import Deployed, replace, settings_for_tests
 from tests.signing import ACCOUNT, AUDIENCE, KEY, OTHER_KEY, PROJECT, CertificateServer
+from tests.tutoring import FixedGateway
 
 QUIZ = """
 ::choice:: Which is the capital of France? {=Paris#well done ~Lyon#no ~Nice}
@@ -146,6 +150,8 @@ class School:
     forms: dict[str, dict[str, Any]] = field(default_factory=dict)
     receipt: str = ""
     cursor: str = ""
+    evaluations: dict[str, str] = field(default_factory=dict)
+    skeletons: dict[str, str] = field(default_factory=dict)
 
     def question(self, course: str, name: str) -> dict[str, Any]:
         """One question of a course's assignment."""
@@ -180,12 +186,48 @@ async def filled(app: Deployed) -> School:
                 "submissionId": f"first-of-{learner}",
             }
             school.receipt = (await app.ok("submit_answer", answer, uid=learner))["receipt"]
+    await _tutored(school)
     return school
+
+
+async def _tutored(school: School) -> None:
+    """A model that answers, and in each course an evaluation to decide about and an outline."""
+    replace(school.app.services, gateway=FixedGateway())
+    records = school.app.services.tutoring_records
+    for course, learner in (("own", "ann"), ("other", "oda"), ("open", "ann")):
+        made = Evaluation(
+            evaluation_id=hashlib.sha256(course.encode()).hexdigest(),
+            event_id=hashlib.sha256(f"event of {course}".encode()).hexdigest(),
+            assignment_id=school.forms[course]["assignmentId"],
+            course_id=school.courses[course],
+            question_id=school.question(course, "essay")["questionId"],
+            student_id=learner,
+            criteria=(CriterionScore(criterion_id="c1", title="All of it", points=1, max_points=4),),
+            points=1,
+            max_points=4,
+            feedback="Go on.",
+            language="en",
+            dir="ltr",
+            confidence=50,
+            error_patterns=(),
+            flags=(),
+            prompt_version=PROMPT,
+            rubric_version="0" * 16,
+            model="fixed",
+            evaluated_at="2026-01-01T00:00:00.000000Z",
+        )
+        await records.add_evaluation(made, per_mille=250)
+        school.evaluations[course] = made.evaluation_id
+        step = SkeletonStep(title="One", kind="read", objective="Read.")
+        lesson = SkeletonLesson(title="First", objectives=("Begin.",), steps=(step,))
+        outline = Skeleton(title=course, summary="All.", lessons=(lesson,))
+        school.skeletons[course] = await records.add_skeleton(school.courses[course], outline)
 
 
 @asynccontextmanager
 async def school(**settings: Any) -> AsyncIterator[School]:
     """The school in memory, behind identity as in production; its answers wait, unmerged."""
+    settings = {"limiter": "memory", "rate_ai_points": 1_000_000, **settings}
     services = Services(settings_for_tests(project=PROJECT, **settings))
     replace(services, documents=MemoryDocuments(), identity=signed_identity())
     with wiring.using(services):

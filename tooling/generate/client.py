@@ -25,6 +25,11 @@ export class LecternError extends Error {
   }
 }
 
+/** A reply that arrives in pieces: iterate over its messages, then await `result`. */
+export interface Streamed<Message, Reply> extends AsyncIterable<Message> {
+  readonly result: Promise<Reply>;
+}
+
 export interface ClientOptions {
   /** Where the functions are, without the function's name: `https://REGION-PROJECT.cloudfunctions.net`. */
   readonly baseUrl: string;
@@ -36,6 +41,71 @@ export interface ClientOptions {
 """
 
 _CALL = """
+  private stream<Message, Reply>(name: string, request: unknown, signal?: AbortSignal): Streamed<Message, Reply> {
+    let resolve: (reply: Reply) => void;
+    let reject: (error: unknown) => void;
+    const result = new Promise<Reply>((resolved, rejected) => {
+      resolve = resolved;
+      reject = rejected;
+    });
+    result.catch(() => undefined);
+    const events = this.events(name, request, signal);
+    async function* messages(): AsyncGenerator<Message> {
+      try {
+        for await (const event of events) {
+          if ("message" in event) {
+            yield event.message as Message;
+          } else if ("result" in event) {
+            resolve(event.result as Reply);
+            return;
+          } else {
+            const { status, message, details } = (event.error ?? {}) as {
+              status?: string;
+              message?: string;
+              details?: Record<string, unknown>[];
+            };
+            throw new LecternError(status ?? "INTERNAL", message ?? "", 200, details ?? [], undefined);
+          }
+        }
+        throw new LecternError("UNAVAILABLE", "the stream ended early", 200, [], undefined);
+      } catch (error) {
+        reject(error);
+        throw error;
+      }
+    }
+    const iterator = messages();
+    return { result, [Symbol.asyncIterator]: () => iterator };
+  }
+
+  private async *events(name: string, request: unknown, signal?: AbortSignal): AsyncGenerator<Record<string, unknown>> {
+    const token = await this.options.idToken();
+    const headers: Record<string, string> = { "content-type": "application/json", accept: "text/event-stream" };
+    if (token !== null) headers["authorization"] = `Bearer ${token}`;
+    const send = this.options.fetch ?? fetch;
+    const response = await send(`${this.options.baseUrl}/${name}`, {
+      method: "POST",
+      headers,
+      body: JSON.stringify({ data: request }),
+      ...(signal === undefined ? {} : { signal }),
+    });
+    if (response.body === null) return;
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    let held = "";
+    try {
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) return;
+        const lines = (held + value).split("\\n");
+        held = lines.pop() ?? "";
+        for (const line of lines) {
+          if (line.startsWith("data: ")) yield JSON.parse(line.slice(6)) as Record<string, unknown>;
+        }
+      }
+    } finally {
+      await reader.cancel().catch(() => undefined);
+    }
+  }
+
   private async call<Reply>(name: string, request: unknown, signal?: AbortSignal): Promise<Reply> {
     const token = await this.options.idToken();
     const headers: Record<string, string> = { "content-type": "application/json" };
@@ -81,6 +151,14 @@ def render(functions: Sequence[Deployment]) -> str:
             f"  {_camel(function.name)}(request: {request}, signal?: AbortSignal): Promise<{reply}> {{\n"
             f'    return this.call("{function.name}", request, signal);\n  }}\n'
         )
+        if call.sends is not None:
+            message = _name(references[call.sends, "serialization"])
+            parts.append(
+                f"\n  /** The same in pieces, as they come. */\n"
+                f"  {_camel(function.name)}Stream(request: {request}, signal?: AbortSignal): "
+                f"Streamed<{message}, {reply}> {{\n"
+                f'    return this.stream("{function.name}", request, signal);\n  }}\n'
+            )
     parts.append(_CALL)
     return "".join(parts)
 

@@ -53,7 +53,10 @@ def calls(functions: Sequence[Deployment]) -> list[tuple[Deployment, ClientCall]
 
 
 def _modes(call: ClientCall) -> list[tuple[type[BaseModel], Literal["validation", "serialization"]]]:
-    return [(call.request, "validation"), (call.reply, "serialization")]
+    sent: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = (
+        [] if call.sends is None else [(call.sends, "serialization")]
+    )
+    return [(call.request, "validation"), (call.reply, "serialization"), *sent]
 
 
 def schemas(functions: Sequence[Deployment]) -> tuple[dict[Any, Any], dict[str, Any]]:
@@ -143,6 +146,29 @@ def _operation(function: Deployment, call: ClientCall, references: dict[Any, Any
             },
             **{str(status): _problem(text, status, function) for status, text in _PROBLEMS.items()},
         },
+    }
+
+
+def _events(call: ClientCall, references: dict[Any, Any]) -> dict[str, Any]:
+    """What is sent to those who accept events: each is the JSON behind ``data: ``."""
+    if call.sends is None:
+        return {}
+    error = {"type": "object", "required": ["status", "message"]}
+    events = [
+        {"type": "object", "required": [name], "properties": {name: schema}}
+        for name, schema in (
+            ("message", references[call.sends, "serialization"]),
+            ("result", references[call.reply, "serialization"]),
+            ("error", error),
+        )
+    ]
+    return {
+        "text/event-stream": {
+            "schema": {
+                "description": "Events; any number of messages, last a result or an error. Always with 200.",
+                "oneOf": events,
+            }
+        }
     }
 
 

@@ -23,7 +23,14 @@ def render(functions: Sequence[Deployment]) -> str:
     for each in functions:
         if each.for_clients:
             size = f"{each.max_body_bytes // 1024} KiB"
-            cells = [f"`{each.name}`", each.summary, each.role.value, size, f"{each.deadline_seconds} s"]
+            streamed = " Streamed to those who accept events." if _streams(each) else ""
+            cells = [
+                f"`{each.name}`",
+                each.summary + streamed,
+                each.role.value,
+                size,
+                f"{each.deadline_seconds} s",
+            ]
             lines.append(f"| {' | '.join(cells)} |\n")
     lines.append(
         "\nWoken by the platform:\n\n| function | what it does | by | deadline |\n|---|---|---|---|\n"
@@ -34,6 +41,10 @@ def render(functions: Sequence[Deployment]) -> str:
         if not each.for_clients
     ]
     return "".join(lines)
+
+
+def _streams(function: Deployment) -> bool:
+    return isinstance(function.trigger, ClientCall) and function.trigger.sends is not None
 
 
 def _by(function: Deployment) -> str:

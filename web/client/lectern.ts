@@ -16,12 +16,42 @@ export class LecternError extends Error {
   }
 }
 
+/** A reply that arrives in pieces: iterate over its messages, then await `result`. */
+export interface Streamed<Message, Reply> extends AsyncIterable<Message> {
+  readonly result: Promise<Reply>;
+}
+
 export interface ClientOptions {
   /** Where the functions are, without the function's name: `https://REGION-PROJECT.cloudfunctions.net`. */
   readonly baseUrl: string;
   /** Resolves to the signed-in user's ID token, or null. */
   readonly idToken: () => Promise<string | null>;
   readonly fetch?: typeof fetch;
+}
+
+/** Which evaluation of which assignment is right as it is. */
+export interface AcceptEvaluation {
+  readonly assignmentId: string;
+  readonly evaluationId: string;
+}
+
+/**
+ * ``count`` pairs, of which ``exact`` are equal; ``kappaMillionths`` is quadratic weighted kappa.
+ *
+ * 1,000,000 is perfect agreement, 0 what chance would give; null where it is not defined
+ * (no pair, or no chance of disagreement).
+ */
+export interface Agreement {
+  readonly count: number;
+  readonly exact: number;
+  readonly exactPerMille: number | null;
+  readonly kappaMillionths: number | null;
+}
+
+/** How far suggestions and decisions agree: over the totals, and by criterion id. */
+export interface AgreementReply {
+  readonly total: Agreement;
+  readonly criteria: Readonly<Record<string, Agreement>>;
 }
 
 /**
@@ -118,6 +148,41 @@ export interface AssignmentSummary {
 /** Which attempt counts where there are several. */
 export type AttemptsPolicy = "last" | "best" | "first";
 
+/**
+ * A learner's turn about one question: another hint, or an explanation of the answer they gave.
+ *
+ * ``conversation`` is what was said before, oldest first; it is quoted, not believed.
+ */
+export interface Chat {
+  readonly assignmentId: string;
+  readonly questionId: string;
+  readonly intent?: "hint" | "explain";
+  readonly message?: string;
+  readonly conversation?: readonly (Turn)[];
+  readonly eventId?: string | null;
+}
+
+/** The next piece of the reply: plain text. */
+export interface ChatPiece {
+  readonly text: string;
+}
+
+/**
+ * The whole reply: plain text in ``language``, which runs ``dir``.
+ *
+ * ``rung`` of 4 on the ladder of hints; ``told``: the answer could be told; ``heldBack``: a part that would
+ * have given it away was replaced; ``canned``: no model was asked, the built-in tutor made it.
+ */
+export interface ChatReply {
+  readonly text: string;
+  readonly rung: number;
+  readonly told: boolean;
+  readonly heldBack: boolean;
+  readonly language: "en" | "he" | "ar";
+  readonly dir: "ltr" | "rtl";
+  readonly canned: boolean;
+}
+
 /** The right side of a pair in a matching question; may belong to no stem or to several. */
 export interface Choice {
   readonly choiceId: string;
@@ -138,11 +203,116 @@ export interface CreateCourse {
   readonly openEnrollment?: boolean;
 }
 
+/** What one criterion came to; ``evidence`` are passages of the answer, word for word. */
+export interface CriterionScore {
+  readonly criterionId: string;
+  readonly title: string;
+  readonly points: number;
+  readonly maxPoints: number;
+  readonly evidence?: readonly (string)[];
+  readonly comment?: string;
+}
+
+/**
+ * What a teacher decided about one evaluation: accepted as it is, or other points.
+ *
+ * ``criteria`` are the decided points by criterion id; ``points`` is their sum.
+ */
+export interface Decision {
+  readonly evaluationId: string;
+  readonly eventId: string;
+  readonly assignmentId: string;
+  readonly questionId: string;
+  readonly studentId: string;
+  readonly decision: "accepted" | "overridden";
+  readonly criteria: Readonly<Record<string, number>>;
+  readonly points: number;
+  readonly maxPoints: number;
+  readonly comment?: string;
+  readonly decidedBy: string;
+  readonly decidedAt: string;
+}
+
 /** Who becomes what, in which course. */
 export interface EnrollLearner {
   readonly courseId: string;
   readonly learnerId: string;
   readonly role?: CourseRole;
+}
+
+/** An answer of the caller's, by its event id or (without) the one that counts, to a text question. */
+export interface EvaluateAnswer {
+  readonly assignmentId: string;
+  readonly questionId: string;
+  readonly eventId?: string | null;
+}
+
+/**
+ * A suggestion about one recorded answer; immutable, ``users/{uid}/evaluations/{evaluationId}``.
+ *
+ * ``points`` is the sum over the criteria; ``confidence`` is in percent.
+ */
+export interface Evaluation {
+  readonly evaluationId: string;
+  readonly eventId: string;
+  readonly assignmentId: string;
+  readonly courseId: string;
+  readonly questionId: string;
+  readonly studentId: string;
+  readonly criteria: readonly (CriterionScore)[];
+  readonly points: number;
+  readonly maxPoints: number;
+  readonly feedback: string;
+  readonly language: "en" | "he" | "ar";
+  readonly dir: "ltr" | "rtl";
+  readonly confidence: number;
+  readonly errorPatterns: readonly (string)[];
+  readonly flags: readonly ("suspicious" | "redacted" | "unsupported" | "scoreMismatch" | "answerWithheld" | "canned")[];
+  readonly promptVersion: string;
+  readonly rubricVersion: string;
+  readonly model: string;
+  readonly evaluatedAt: string;
+}
+
+/** Some evaluations, and where the next page begins (null: there is none). */
+export interface EvaluationPage {
+  readonly rows: readonly (EvaluationRow)[];
+  readonly nextCursor: string | null;
+}
+
+/** The evaluation, a suggestion until a teacher decides; null where nothing was answered yet. */
+export interface EvaluationReply {
+  readonly evaluation: Evaluation | null;
+}
+
+/** An evaluation, and what was decided about it. */
+export interface EvaluationRow {
+  readonly evaluation: Evaluation;
+  readonly decision: Decision | null;
+}
+
+/** What a course is to be about, and for whom. */
+export interface GenerateSkeleton {
+  readonly courseId: string;
+  readonly topic: string;
+  readonly audience?: string;
+  readonly lessons?: number;
+  readonly language?: "en" | "he" | "ar";
+}
+
+/** Which step of which outline (positions from 0), for which level, in which language. */
+export interface GenerateStep {
+  readonly courseId: string;
+  readonly version: string;
+  readonly lesson: number;
+  readonly step: number;
+  readonly level?: "beginner" | "intermediate" | "advanced";
+  readonly language?: "en" | "he" | "ar";
+}
+
+/** Of which assignment. */
+export interface GetAgreement {
+  readonly assignmentId: string;
 }
 
 /** Which assignment. */
@@ -229,6 +399,14 @@ export interface ListAssignments {
   readonly courseId: string;
 }
 
+/** A page of an assignment's evaluations: those that wait for a decision, or those that were decided. */
+export interface ListEvaluations {
+  readonly assignmentId: string;
+  readonly state?: "waiting" | "decided";
+  readonly pageSize?: number;
+  readonly cursor?: string | null;
+}
+
 /** What the caller has achieved; scores in points. */
 export interface MyResults {
   readonly assignmentId: string;
@@ -257,6 +435,14 @@ export interface OptionResponse {
 /** ``{"optionIds": ["a", "c"]}``: multiple choice; the empty list is an answer. */
 export interface OptionsResponse {
   readonly optionIds: readonly (string)[];
+}
+
+/** Other points for an evaluation: of every criterion, by its id; ``comment`` is for the learner. */
+export interface OverrideEvaluation {
+  readonly assignmentId: string;
+  readonly evaluationId: string;
+  readonly criteria: Readonly<Record<string, number>>;
+  readonly comment?: string;
 }
 
 /** ``{"pairs": {"<stemId>": "<choiceId>"}}``: matching; unanswered stems may be absent. */
@@ -309,6 +495,43 @@ export interface RichText {
   readonly text: string;
 }
 
+/** A course in outline. */
+export interface Skeleton {
+  readonly title: string;
+  readonly summary: string;
+  readonly lessons: readonly (SkeletonLesson)[];
+}
+
+/** One lesson: what learners can do after it, and its steps. */
+export interface SkeletonLesson {
+  readonly title: string;
+  readonly objectives: readonly (string)[];
+  readonly steps: readonly (SkeletonStep)[];
+}
+
+/** How far it is: lessons begun, of how many. */
+export interface SkeletonProgress {
+  readonly lessons: number;
+  readonly of: number;
+}
+
+/** The outline, stored under ``version``, the name of its content. */
+export interface SkeletonReply {
+  readonly courseId: string;
+  readonly version: string;
+  readonly skeleton: Skeleton;
+  readonly language: "en" | "he" | "ar";
+  readonly dir: "ltr" | "rtl";
+  readonly canned: boolean;
+}
+
+/** One step of a lesson, not written yet. */
+export interface SkeletonStep {
+  readonly title: string;
+  readonly kind: "read" | "example" | "practice" | "check";
+  readonly objective: string;
+}
+
 /** Something in the source that the assignment does not have; positions from 1. */
 export interface SkippedPart {
   readonly line: number;
@@ -328,6 +551,20 @@ export interface Statistics {
 export interface Stem {
   readonly stemId: string;
   readonly text: RichText;
+}
+
+/** A step, written. */
+export interface StepContent {
+  readonly body: string;
+  readonly keyPoints: readonly (string)[];
+}
+
+/** The step, written: plain text in ``language``, which runs ``dir``. */
+export interface StepReply {
+  readonly content: StepContent;
+  readonly language: "en" | "he" | "ar";
+  readonly dir: "ltr" | "rtl";
+  readonly canned: boolean;
 }
 
 /** What a learner may claim: which question, and what the answer is. Who and when come from the server. */
@@ -356,6 +593,12 @@ export interface TruthResponse {
   readonly value: boolean;
 }
 
+/** Something that was said before, as the learner's page has it: quoted to the model, not believed. */
+export interface Turn {
+  readonly speaker: "learner" | "tutor";
+  readonly text: string;
+}
+
 /** A receipt, as ``submit_answer`` gave it. */
 export interface VerifyReceipt {
   readonly receipt: string;
@@ -365,6 +608,21 @@ export interface VerifyReceipt {
 export class LecternClient {
   constructor(private readonly options: ClientOptions) {}
 
+  /** Accept a suggested evaluation as it is, for teachers of the course; decisions are not overwritten. */
+  acceptEvaluation(request: AcceptEvaluation, signal?: AbortSignal): Promise<Decision> {
+    return this.call("accept_evaluation", request, signal);
+  }
+
+  /** Help the caller with one question, streamed: a hint, each a rung further, or what went wrong. */
+  chat(request: Chat, signal?: AbortSignal): Promise<ChatReply> {
+    return this.call("chat", request, signal);
+  }
+
+  /** The same in pieces, as they come. */
+  chatStream(request: Chat, signal?: AbortSignal): Streamed<ChatPiece, ChatReply> {
+    return this.stream("chat", request, signal);
+  }
+
   /** Create a course; the caller becomes its teacher. */
   createCourse(request: CreateCourse, signal?: AbortSignal): Promise<CourseCreated> {
     return this.call("create_course", request, signal);
@@ -373,6 +631,31 @@ export class LecternClient {
   /** Make somebody a member of a course that the caller teaches; safe to repeat. */
   enrollLearner(request: EnrollLearner, signal?: AbortSignal): Promise<LearnerEnrolled> {
     return this.call("enroll_learner", request, signal);
+  }
+
+  /** Evaluate a written answer of the caller's against the question's rubric: a suggestion for its teacher. */
+  evaluateAnswer(request: EvaluateAnswer, signal?: AbortSignal): Promise<EvaluationReply> {
+    return this.call("evaluate_answer", request, signal);
+  }
+
+  /** Outline a course, streamed, for its teachers; the outline is stored under the name of its content. */
+  generateSkeleton(request: GenerateSkeleton, signal?: AbortSignal): Promise<SkeletonReply> {
+    return this.call("generate_skeleton", request, signal);
+  }
+
+  /** The same in pieces, as they come. */
+  generateSkeletonStream(request: GenerateSkeleton, signal?: AbortSignal): Streamed<SkeletonProgress, SkeletonReply> {
+    return this.stream("generate_skeleton", request, signal);
+  }
+
+  /** Write one step of an outline of a course, for its members; what was written once is written for all. */
+  generateStep(request: GenerateStep, signal?: AbortSignal): Promise<StepReply> {
+    return this.call("generate_step", request, signal);
+  }
+
+  /** Say how far suggested evaluations and teachers' decisions agree, for teachers of the course. */
+  getAgreement(request: GetAgreement, signal?: AbortSignal): Promise<AgreementReply> {
+    return this.call("get_agreement", request, signal);
   }
 
   /** Return an assignment's questions, without their keys. */
@@ -400,9 +683,19 @@ export class LecternClient {
     return this.call("list_assignments", request, signal);
   }
 
+  /** Return a page of the review queue of an assignment, for teachers of its course. */
+  listEvaluations(request: ListEvaluations, signal?: AbortSignal): Promise<EvaluationPage> {
+    return this.call("list_evaluations", request, signal);
+  }
+
   /** Return what the caller has achieved in an assignment, as of the newest merge. */
   myResults(request: GetAssignment, signal?: AbortSignal): Promise<MyResults> {
     return this.call("my_results", request, signal);
+  }
+
+  /** Give other points than a suggested evaluation, for teachers of the course; nothing is overwritten. */
+  overrideEvaluation(request: OverrideEvaluation, signal?: AbortSignal): Promise<Decision> {
+    return this.call("override_evaluation", request, signal);
   }
 
   /** Replay an assignment's history and compare it with what is live, or replace that; for its teachers. */
@@ -423,6 +716,71 @@ export class LecternClient {
   /** Say what a receipt vouches for; a 400 says that it was not issued here. */
   verifyReceipt(request: VerifyReceipt, signal?: AbortSignal): Promise<ReceiptVerified> {
     return this.call("verify_receipt", request, signal);
+  }
+
+  private stream<Message, Reply>(name: string, request: unknown, signal?: AbortSignal): Streamed<Message, Reply> {
+    let resolve: (reply: Reply) => void;
+    let reject: (error: unknown) => void;
+    const result = new Promise<Reply>((resolved, rejected) => {
+      resolve = resolved;
+      reject = rejected;
+    });
+    result.catch(() => undefined);
+    const events = this.events(name, request, signal);
+    async function* messages(): AsyncGenerator<Message> {
+      try {
+        for await (const event of events) {
+          if ("message" in event) {
+            yield event.message as Message;
+          } else if ("result" in event) {
+            resolve(event.result as Reply);
+            return;
+          } else {
+            const { status, message, details } = (event.error ?? {}) as {
+              status?: string;
+              message?: string;
+              details?: Record<string, unknown>[];
+            };
+            throw new LecternError(status ?? "INTERNAL", message ?? "", 200, details ?? [], undefined);
+          }
+        }
+        throw new LecternError("UNAVAILABLE", "the stream ended early", 200, [], undefined);
+      } catch (error) {
+        reject(error);
+        throw error;
+      }
+    }
+    const iterator = messages();
+    return { result, [Symbol.asyncIterator]: () => iterator };
+  }
+
+  private async *events(name: string, request: unknown, signal?: AbortSignal): AsyncGenerator<Record<string, unknown>> {
+    const token = await this.options.idToken();
+    const headers: Record<string, string> = { "content-type": "application/json", accept: "text/event-stream" };
+    if (token !== null) headers["authorization"] = `Bearer ${token}`;
+    const send = this.options.fetch ?? fetch;
+    const response = await send(`${this.options.baseUrl}/${name}`, {
+      method: "POST",
+      headers,
+      body: JSON.stringify({ data: request }),
+      ...(signal === undefined ? {} : { signal }),
+    });
+    if (response.body === null) return;
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    let held = "";
+    try {
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) return;
+        const lines = (held + value).split("\n");
+        held = lines.pop() ?? "";
+        for (const line of lines) {
+          if (line.startsWith("data: ")) yield JSON.parse(line.slice(6)) as Record<string, unknown>;
+        }
+      }
+    } finally {
+      await reader.cancel().catch(() => undefined);
+    }
   }
 
   private async call<Reply>(name: string, request: unknown, signal?: AbortSignal): Promise<Reply> {
