@@ -13,6 +13,7 @@ import {
   type User,
 } from "firebase/auth";
 import type { Firestore } from "firebase/firestore";
+import type { HttpsCallableStreamResult } from "firebase/functions";
 
 import { LecternClient } from "../../client/lectern";
 import { createLectern, type Lectern, type TransportName } from "../answers";
@@ -38,6 +39,8 @@ export interface Session {
   functions: LecternClient;
   lectern: Lectern;
   firestore(): Promise<Firestore>;
+  /** Call the function of that name as a callable whose reply arrives in pieces. */
+  stream<Request, Reply, Piece>(name: string, request: Request): Promise<HttpsCallableStreamResult<Reply, Piece>>;
 }
 
 export async function openSession(): Promise<Session> {
@@ -71,7 +74,15 @@ export async function openSession(): Promise<Session> {
     idToken: async () => (await auth.currentUser?.getIdToken()) ?? null,
     fetch: (url, init) => fetch(url, { signal: AbortSignal.timeout(DEADLINE_MS), ...init }),
   });
-  return { config, auth, functions, lectern, firestore };
+  const stream = async <Request, Reply, Piece>(
+    name: string,
+    request: Request,
+  ): Promise<HttpsCallableStreamResult<Reply, Piece>> => {
+    const { getFunctions, httpsCallableFromURL } = await import("../callables");
+    const url = `${functionsOrigin}/${projectId}/${region}/${name}`;
+    return await httpsCallableFromURL<Request, Reply, Piece>(getFunctions(app, region), url).stream(request);
+  };
+  return { config, auth, functions, lectern, firestore, stream };
 }
 
 export function onAccount(session: Session, listener: (user: User | null) => void): void {

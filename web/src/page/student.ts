@@ -9,6 +9,7 @@ import { number, percent, t, timeOfDay, type Word } from "./i18n";
 import { Incomplete, questionForm, type QuestionForm } from "./questions";
 import { richBlock, plainOf } from "./rich";
 import type { Session } from "./session";
+import { Explanation } from "./tutor";
 import type { View } from "./view";
 
 const RESULTS_EVERY_MS = 1_500;
@@ -34,6 +35,7 @@ export function studentView(session: Session, uid: string, assignment: Assignmen
       draftKey: `${uid}/${assignmentId}/${question.questionId}`,
       submit: (answer) => void lectern.submitAnswerEvent(assignmentId, question.questionId, answer),
       discard: (submissionId) => void lectern.discard(submissionId),
+      explanation: () => new Explanation(session, { assignmentId, questionId: question.questionId }),
     });
     cards.set(question.questionId, card);
     list.append(card.element);
@@ -106,6 +108,7 @@ interface CardActions {
   draftKey: string;
   submit(answer: Answer): void;
   discard(submissionId: string): void;
+  explanation(): Explanation;
 }
 
 class Card {
@@ -117,6 +120,9 @@ class Card {
   readonly #state = h("p", { class: "state", role: "status" });
   readonly #more = h("div", { class: "state-more" });
   readonly #grade = h("div", { class: "grade" });
+  readonly #tutor = h("div", {});
+  #explanation: Explanation | null = null;
+  #explained = "";
   #shown: Submission | null = null;
   #stop: () => void = () => undefined;
   #answered = false;
@@ -139,6 +145,7 @@ class Card {
       footer,
       this.#more,
       this.#grade,
+      this.#tutor,
     );
     this.element = h("li", { class: "card", "data-question": question.questionId, "data-type": question.type }, body);
   }
@@ -171,10 +178,22 @@ class Card {
       h("p", { class: `verdict ${kind}`, "data-testid": "verdict" }, text),
       ...result.feedback.map((each) => richBlock(each, "rich feedback")),
     );
+    this.#offerExplanation(result);
+  }
+
+  /** A new attempt begins anew; the same one keeps what was said about it. */
+  #offerExplanation({ credit, attempts, submittedAt }: AnswerResult): void {
+    const attempt = `${attempts}/${submittedAt}`;
+    if (attempt === this.#explained) return;
+    this.#explained = attempt;
+    this.#explanation?.close();
+    this.#explanation = credit !== null && credit < 1 ? this.#actions.explanation() : null;
+    fill(this.#tutor, this.#explanation?.element ?? null);
   }
 
   close(): void {
     this.#stop();
+    this.#explanation?.close();
   }
 
   #edited(): void {

@@ -7,6 +7,7 @@ import { Axis, Bar, countsOf, FreshnessStamp, shownShare, shownSigned, Tile } fr
 import { counted, number, percent, t } from "./i18n";
 import { emptyNotice, errorNotice, loadingNotice } from "./notices";
 import { plainOf, richInline } from "./rich";
+import { reviewPanel } from "./reviews";
 import type { Session } from "./session";
 import type { View } from "./view";
 
@@ -26,6 +27,7 @@ export function teacherView(session: Session, assignment: AssignmentForm): View 
     h("h1", { tabindex: "-1" }, h("bdi", {}, assignment.title)),
     live.element,
     gradebookPanel(session, assignment.assignmentId),
+    reviewPanel(session, assignment),
     auditPanel(session, assignment.assignmentId),
   );
   return {

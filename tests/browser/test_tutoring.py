@@ -1,0 +1,117 @@
+"""A tutor explains a mistake word by word, in the question's own direction; a teacher accepts a suggestion."""
+
+from collections.abc import Callable
+
+from playwright.sync_api import expect
+
+from tests.browser.test_languages import direction
+from tests.browser.windows import Quiz, Stack, Window
+
+Windows = Callable[..., Window]
+
+WATCH = """element => {
+  window.pieces = [];
+  new MutationObserver(() => window.pieces.push(element.textContent.length))
+    .observe(element, { childList: true, subtree: true, characterData: true });
+}"""
+
+
+def test_a_mistake_is_explained_in_pieces_and_labelled_as_canned(
+    windows: Windows, quiz: Quiz, student: dict[str, str]
+) -> None:
+    window = windows()
+    page = window.sign_in(student, quiz)
+    card = window.card(quiz, "Capital").choose("Sydney").submit().becomes("acknowledged")
+    expect(card.verdict).to_have_text("Not right", timeout=20_000)
+
+    region = card.element.locator(".tutor-region")
+    expect(region).to_have_attribute("aria-live", "polite")
+    text = card.element.locator(".tutor-text")
+    text.evaluate(WATCH)
+    with page.expect_response("**/chat") as answered:
+        card.element.get_by_role("button", name="Explain my mistake").click()
+    assert answered.value.headers["content-type"].startswith("text/event-stream")
+    note = card.element.locator(".tutor-note")
+    expect(note).to_contain_text("Hint 1 of 4.", timeout=15_000)
+    expect(note).to_contain_text("Canned reply")
+    expect(text).not_to_be_empty()
+    assert text.locator("span").count() > 1
+    lengths = page.evaluate("window.pieces")
+    assert lengths == sorted(lengths)
+    assert len(set(lengths)) > 1
+    assert "Canberra" not in text.inner_text()
+    assert direction(text) == "ltr"
+
+    card.element.get_by_role("button", name="Explain more").click()
+    expect(note).to_contain_text("Hint 2 of 4.", timeout=15_000)
+
+
+def test_a_hebrew_explanation_runs_right_to_left_on_an_english_page(
+    windows: Windows, quiz: Quiz, running: Stack
+) -> None:
+    window = windows()
+    window.sign_in(running.students[1], quiz)
+    card = window.card(quiz, "עברית").choose("חיפה").submit().becomes("acknowledged")
+    expect(card.verdict).to_have_text("Not right", timeout=20_000)
+    card.element.get_by_role("button", name="Explain my mistake").click()
+    text = card.element.locator(".tutor-text")
+    expect(text).to_have_attribute("lang", "he", timeout=15_000)
+    assert direction(text) == "rtl"
+    assert "ירושלים" not in text.inner_text()
+
+
+def test_a_right_answer_needs_no_explanation(windows: Windows, quiz: Quiz, running: Stack) -> None:
+    window = windows(locale="he-IL")
+    window.sign_in(running.students[2], quiz)
+    card = window.card(quiz, "Sun").choose("נכון").submit().becomes("acknowledged")
+    expect(card.verdict).to_have_text("נכון", timeout=20_000)
+    expect(card.element.get_by_test_id("tutor")).to_have_count(0)
+
+
+def test_an_outage_of_the_tutor_is_said_and_can_be_tried_again(
+    windows: Windows, quiz: Quiz, running: Stack
+) -> None:
+    window = windows(complains=True)
+    page = window.sign_in(running.students[0], quiz)
+    card = window.card(quiz, "Grant").write("1800").submit().becomes("acknowledged")
+    expect(card.verdict).to_have_text("Not right", timeout=20_000)
+    event = 'data: {"error": {"status": "UNAVAILABLE", "message": "x"}}\n\n'
+    page.route(
+        "**/chat",
+        lambda route: route.fulfill(status=200, content_type="text/event-stream", body=event),
+        times=1,
+    )
+    button = card.element.get_by_role("button", name="Explain my mistake")
+    button.click()
+    expect(card.element.locator(".tutor-note")).to_have_text("The tutor cannot be reached now. Try again.")
+    expect(button).to_be_enabled()
+    button.click()
+    expect(card.element.locator(".tutor-note")).to_contain_text("Hint", timeout=15_000)
+
+
+def test_a_teacher_accepts_a_suggested_evaluation(windows: Windows, quiz: Quiz, running: Stack) -> None:
+    student = running.students[0]
+    answer = {
+        "assignmentId": quiz.assignment_id,
+        "questionId": quiz.questions["Sky"],
+        "answer": {"text": "The air scatters blue light more than red light."},
+    }
+    event_id = running.call("submit_answer", answer, student)["eventId"]
+    del answer["answer"]
+    reply = running.call("evaluate_answer", {**answer, "eventId": event_id}, student)
+    assert "canned" in reply["evaluation"]["flags"]
+
+    window = windows()
+    page = window.sign_in(running.teacher, quiz)
+    panel = page.get_by_test_id("reviews")
+    panel.get_by_role("button", name="Show what waits").click()
+    row = panel.locator(".review")
+    expect(row).to_have_count(1)
+    expect(row).to_contain_text("Canned reply")
+    row.get_by_role("button", name="Accept").click()
+    expect(row.locator(".review-outcome")).to_have_text("Accepted")
+    expect(panel).to_contain_text("1 decided: 100% accepted as suggested")
+    path = f"users/{reply['evaluation']['studentId']}/decisions/{reply['evaluation']['evaluationId']}"
+    decision = running.document(path)
+    assert decision is not None
+    assert decision["decision"]["stringValue"] == "accepted"
