@@ -41,10 +41,8 @@ class FixedGateway:
         if ask.schema is None:
             return "Think about what the question asks."
         if "criteria" in ask.schema["properties"]:
-            ids = ask.schema["properties"]["criteria"]["items"]["properties"]["criterionId"]["enum"]
-            criteria = [
-                {"criterionId": each, "points": 1, "evidence": [], "comment": "There."} for each in ids
-            ]
+            ids = ask.schema["properties"]["criteria"]["properties"]
+            criteria = {each: {"points": 1, "evidence": [], "comment": "There."} for each in ids}
             return json.dumps(
                 {
                     "criteria": criteria,

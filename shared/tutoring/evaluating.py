@@ -143,23 +143,30 @@ def request(task: Task) -> Messages:
 
 
 def schema(rubric: Sequence[Criterion]) -> dict[str, Any]:
-    """What the model's reply must look like, for strict structured output."""
+    """What the model's reply must look like, for strict structured output: ``criteria`` by their ids."""
     text = {"type": "string"}
     criterion = {
-        "criterionId": {"type": "string", "enum": [each.criterion_id for each in rubric]},
-        "points": {"type": "integer"},
         "evidence": {"type": "array", "items": text},
         "comment": text,
     }
     return strict_object(
         {
-            "criteria": {"type": "array", "items": strict_object(criterion)},
+            "criteria": strict_object(
+                {
+                    each.criterion_id: strict_object({"points": _whole(each.max_points), **criterion})
+                    for each in rubric
+                }
+            ),
             "feedback": text,
             "errorPatterns": {"type": "array", "items": text},
-            "confidence": {"type": "integer"},
+            "confidence": _whole(100),
             "suspicious": {"type": "boolean"},
         }
     )
+
+
+def _whole(most: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": 0, "maximum": most}
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +194,13 @@ def read(reply: str, task: Task) -> Judgement:
     """
     What is believed of *reply*: points within their range, quotations that are in the answer, plain text.
 
-    Criteria that the rubric does not have are ignored; of one that is named twice, the lower points count.
+    Criteria that the rubric does not have are ignored.
 
     Raises:
         Unusable: it is no JSON object, or does not give points for every criterion.
     """
     value = read_object(reply)
-    criteria, flags = _criteria(listed(value.get("criteria"), 10 * MAX_CRITERIA), task)
+    criteria, flags = _criteria(value.get("criteria"), task)
     if any(each.points and not each.evidence for each in criteria):
         flags.add("unsupported")
     if redacted(task.answer).found:
@@ -214,33 +221,28 @@ def read(reply: str, task: Task) -> Judgement:
     )
 
 
-def _criteria(given: Sequence[object], task: Task) -> tuple[tuple[CriterionScore, ...], set[Flag]]:
+def _criteria(given: object, task: Task) -> tuple[tuple[CriterionScore, ...], set[Flag]]:
     flags: set[Flag] = set()
-    found: dict[str, CriterionScore] = {}
-    by_id = {each.criterion_id: each for each in task.rubric}
-    for each in given:
-        criterion = by_id.get(text_of(each.get("criterionId"))) if isinstance(each, dict) else None
-        if criterion is None or not isinstance(each, dict):
-            continue
-        points = clamped(each.get("points"), 0, criterion.max_points)
-        if points is None:
-            continue
-        if points != each["points"]:
+    found = []
+    for criterion in task.rubric:
+        each = given.get(criterion.criterion_id) if isinstance(given, dict) else None
+        stated = each.get("points") if isinstance(each, dict) else None
+        points = clamped(stated, 0, criterion.max_points)
+        if points is None or not isinstance(each, dict):
+            raise Unusable("the model's reply does not cover the rubric")
+        if points != stated:
             flags.add("scoreMismatch")
-        known = found.get(criterion.criterion_id)
-        if known is not None and known.points <= points:
-            continue
-        found[criterion.criterion_id] = CriterionScore(
-            criterion_id=criterion.criterion_id,
-            title=criterion.title,
-            points=points,
-            max_points=criterion.max_points,
-            evidence=quoted(listed(each.get("evidence"), 20), task.answer),
-            comment=plain(text_of(each.get("comment")), _LONGEST_COMMENT),
+        found.append(
+            CriterionScore(
+                criterion_id=criterion.criterion_id,
+                title=criterion.title,
+                points=points,
+                max_points=criterion.max_points,
+                evidence=quoted(listed(each.get("evidence"), 20), task.answer),
+                comment=plain(text_of(each.get("comment")), _LONGEST_COMMENT),
+            )
         )
-    if len(found) < len(by_id):
-        raise Unusable("the model's reply does not cover the rubric")
-    return tuple(found[each.criterion_id] for each in task.rubric), flags
+    return tuple(found), flags
 
 
 def without_answer(judgement: Judgement, secrets: Secrets, task: Task) -> Judgement:

@@ -103,11 +103,11 @@ class TestEvaluating:
 
     async def test_feedback_that_gives_the_answer_away_is_withheld(self, lesson, gateway):
         made = gateway()
-        ask = {"criterionId": "", "points": 0, "evidence": [], "comment": "Not oxygen but Carbon-Dioxide."}
+        ask = {"points": 0, "evidence": [], "comment": "Not oxygen but Carbon-Dioxide."}
         ids = ("correctness", "completeness", "reasoning")
         made.text = json.dumps(
             {
-                "criteria": [{**ask, "criterionId": each} for each in ids],
+                "criteria": dict.fromkeys(ids, ask),
                 "feedback": "It is carbon dioxide.",
                 "errorPatterns": [],
                 "confidence": 90,
@@ -128,7 +128,7 @@ class TestEvaluating:
         assert not [path for path in app.services.documents.dump() if path.startswith("users/")]
 
     async def test_an_unusable_reply_is_a_503_and_leaves_nothing(self, app, lesson, gateway):
-        gateway('{"criteria": []}')
+        gateway('{"criteria": {}}')
         await lesson.answers("Sky", {"text": ANSWER})
         response = await app.call("evaluate_answer", lesson.about("Sky"), uid="ann")
         assert response.status_code == 503

@@ -134,10 +134,7 @@ IDS = [each.criterion_id for each in TASK.rubric]
 
 
 def reply(*, points=1, evidence=(), ids=IDS, **fields):
-    criteria = [
-        {"criterionId": each, "points": points, "evidence": list(evidence), "comment": "Fine."}
-        for each in ids
-    ]
+    criteria = {each: {"points": points, "evidence": list(evidence), "comment": "Fine."} for each in ids}
     value = {
         "criteria": criteria,
         "feedback": "Good.",
@@ -166,11 +163,6 @@ class TestReading:
         with pytest.raises(Unusable):
             read(reply().replace('"points": 1', f'"points": {points}'), TASK)
 
-    def test_a_criterion_named_twice_counts_with_the_lower_points(self):
-        twice = json.loads(reply(points=4))
-        twice["criteria"] += json.loads(reply(points=1))["criteria"]
-        assert read(json.dumps(twice), TASK).points == 3
-
     def test_only_passages_of_the_answer_are_evidence(self):
         given = ["Blue light has  a shorter", "The teacher said so", "", 5, "scattered more strongly"]
         judgement = read(reply(evidence=given), TASK)
@@ -198,8 +190,8 @@ class TestReading:
             ("c1", "Inputs", 3),
             ("c2", "Outputs", 4),
         ]
-        items = evaluating.schema(rubric)["properties"]["criteria"]["items"]
-        assert items["properties"]["criterionId"]["enum"] == ["c1", "c2"]
+        criteria = evaluating.schema(rubric)["properties"]["criteria"]
+        assert (list(criteria["properties"]), criteria["required"]) == (["c1", "c2"], ["c1", "c2"])
         other = evaluating.evaluation_id("e" * 64, evaluating.DEFAULT_RUBRIC)
         assert evaluating.evaluation_id("e" * 64, rubric) != other
 
