@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from shared.edge.registry import Deployment, DocumentTrigger, ScheduleTrigger, TopicTrigger
+from shared.edge.registry import ClientCall, Deployment, DocumentTrigger, ScheduleTrigger, TopicTrigger
 
 _HEADER = """\
 <!-- Made from the function registry by `make generate`; do not edit. -->
