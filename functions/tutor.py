@@ -8,6 +8,7 @@ from typing import Annotated, Literal, cast
 from pydantic import Field, StringConstraints
 
 from shared.budgets.base import Payer
+from shared.caching.base import CacheUse
 from shared.catalog.base import CourseRole
 from shared.edge import cursors, endpoint
 from shared.edge.registry import RateClass
@@ -20,6 +21,7 @@ from shared.learning.facts import Digest, DocumentId, Fact, LearnerId
 from shared.learning.grading import feedback_for
 from shared.learning.questions import AnswerKey, Question
 from shared.learning.responses import TextResponse
+from shared.learning.rubrics import rubric_version
 from shared.ledger.recorded import Standing
 from shared.tutoring import chatting, evaluating, generating
 from shared.tutoring.agreement import Agreement, agreement, by_criterion
@@ -227,6 +229,7 @@ async def evaluate_answer(command: EvaluateAnswer, call: endpoint.Call) -> Evalu
             max_tokens=evaluating.MAX_TOKENS,
             schema=evaluating.schema(task.rubric),
             accept=lambda text: evaluating.read(text, task),
+            cache=_kept(task, uid),
             deadline_seconds=EVALUATE_SECONDS - _MARGIN_SECONDS,
         ),
         Payer(uid=uid, course_id=at.assignment.course_id),
@@ -327,6 +330,7 @@ async def chat(command: Chat, call: endpoint.Call) -> AsyncIterator[ChatPiece | 
         model_class="small",
         messages=chatting.request(talk),
         max_tokens=chatting.MAX_TOKENS,
+        cache=CacheUse("chat", {"prompt": chatting.PROMPT}, uid),
         deadline_seconds=CHAT_SECONDS - _MARGIN_SECONDS,
     )
     payer = Payer(uid=uid, course_id=at.assignment.course_id)
@@ -388,6 +392,8 @@ async def generate_skeleton(
         ),
         max_tokens=generating.SKELETON_TOKENS,
         schema=generating.skeleton_schema(),
+        accept=lambda text: generating.read_skeleton(text, lesson_count=command.lessons),
+        cache=CacheUse("skeleton", {"prompt": generating.SKELETON_PROMPT}),
         deadline_seconds=SKELETON_SECONDS - _MARGIN_SECONDS,
     )
     payer = Payer(uid=call.principal.uid, course_id=command.course_id)
@@ -439,6 +445,7 @@ async def generate_step(command: GenerateStep, call: endpoint.Call) -> StepReply
             max_tokens=generating.STEP_TOKENS,
             schema=generating.step_schema(),
             accept=generating.read_step,
+            cache=CacheUse("step", {"prompt": generating.STEP_PROMPT}),
             deadline_seconds=STEP_SECONDS - _MARGIN_SECONDS,
         ),
         Payer(uid=call.principal.uid, course_id=command.course_id),
@@ -515,6 +522,17 @@ async def _talk(command: Chat, at: _At, standing: Standing, call: endpoint.Call)
         answered=answered,
     )
     return talk, attempt_id
+
+
+def _kept(task: Task, uid: str) -> CacheUse:
+    parts = {
+        "question": task.question.question_id,
+        "prompt": evaluating.PROMPT,
+        "rubric": rubric_version(task.rubric),
+    }
+    if task.shared:
+        return CacheUse("sharedEvaluation", {**parts, "level": "any"})
+    return CacheUse("evaluation", parts, uid)
 
 
 async def _for_teacher(assignment_id: str, evaluation_id: str, call: endpoint.Call) -> Evaluation:

@@ -122,7 +122,7 @@ class RecordedAnswers:
         return None
 
     async def _bisect(self, collection: str, first: int, last: int, at: datetime) -> int:
-        """The first segment number, within *first* to *last*, of a document that was merged at *at* or later."""
+        """The first segment number, from *first* to *last*, of a document merged at *at* or later."""
         low, high, begin = first, last, last
         while low <= high:
             middle = (low + high) // 2

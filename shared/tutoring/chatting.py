@@ -77,7 +77,7 @@ def may_be_told(attempts: Sequence[Attempt], policy: GradingPolicy) -> bool:
     """
     Whether telling the answer gives nothing away.
 
-    That is so once an attempt had full credit, when all attempts are used, and when only the first one counts.
+    That is so once an attempt had full credit, when all attempts are used, and where only the first counts.
     """
     if not attempts:
         return False

@@ -37,6 +37,7 @@ PROMPT = "evaluate_answer/v1"
 MAX_TOKENS = 1200
 EVALUATED = frozenset({QuestionType.ESSAY, QuestionType.SHORT_TEXT})
 
+_A_FEW_WORDS = 80
 _MOST_EVIDENCE = 3
 _LONGEST_EVIDENCE = 300
 _LONGEST_COMMENT = 400
@@ -103,6 +104,16 @@ class Task:
     context: LearnerContext
 
     @property
+    def shared(self) -> bool:
+        """
+        Whether its evaluation may serve other learners who answer the same: a few words, nothing personal.
+
+        The learner context is left out of the prompt then.
+        """
+        short = self.question.type is QuestionType.SHORT_TEXT and len(self.answer) <= _A_FEW_WORDS
+        return short and not redacted(self.answer).found
+
+    @property
     def rubric(self) -> tuple[Criterion, ...]:
         """The author's rubric, or the default one."""
         return rubric_of(self.key)
@@ -136,7 +147,7 @@ def request(task: Task) -> Messages:
         data["notesForGraders"] = plain(key.notes.text, 4000)
     if isinstance(key, ShortTextKey):
         data["acceptedAnswers"] = [each.pattern for each in key.patterns if each.credit > 0]
-    learner = task.context.for_prompt()
+    learner = None if task.shared else task.context.for_prompt()
     if learner is not None:
         data["learner"] = learner
     return messages(PROMPT, task.language, data)
@@ -266,7 +277,7 @@ def without_answer(judgement: Judgement, secrets: Secrets, task: Task) -> Judgem
 
 
 def quoted(evidence: Sequence[object], answer: str) -> tuple[str, ...]:
-    """Those of *evidence* that are passages of *answer*, apart from white space and how letters are composed."""
+    """Those of *evidence* that are passages of *answer*, apart from white space and composition."""
     whole = _even(answer)
     kept = []
     for each in evidence:

@@ -94,7 +94,7 @@ def skeleton_schema() -> dict[str, Any]:
 
 def read_skeleton(reply: str, *, lesson_count: int) -> Skeleton:
     """
-    The skeleton in *reply*: plain text, at most *lesson_count* lessons, nothing that the schema does not have.
+    The skeleton in *reply*: plain text, at most *lesson_count* lessons, nothing beyond the schema.
 
     Raises:
         Unusable: it has no lesson, or a title, objective or step is missing.

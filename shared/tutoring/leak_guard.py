@@ -55,7 +55,8 @@ _SAID_FALSE = (
     "הטענה שגויה", "הטענה לא נכונה", "הטענה אינה נכונה", "המשפט שגוי", "המשפט לא נכון", "התשובה לא נכון",
 )  # fmt: skip
 _SAYING = (
-    "answer is {}", "answer {}", "it is {}", "it s {}", "equals {}", "result is {}", "correct is {}", "choose {}",
+    "answer is {}", "answer {}", "it is {}", "it s {}", "equals {}", "result is {}", "correct is {}",
+    "choose {}",
     "התשובה היא {}", "התשובה {}", "התוצאה היא {}", "זה {}", "שווה {}",
 )  # fmt: skip
 

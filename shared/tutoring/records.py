@@ -63,7 +63,7 @@ class TutoringRecords:
         self._documents = documents
 
     async def known(self, uid: str, evaluation_id: str) -> tuple[Evaluation | None, LearnerContext]:
-        """The evaluation of that id, if it was made before, and the learner's context: two reads, one round trip."""
+        """The evaluation of that id, if any, and the learner's context: two reads, one round trip."""
         evaluation, context = await self._documents.get([_evaluation(uid, evaluation_id), _context(uid)])
         return (_as_evaluation(evaluation) if evaluation is not None else None, _as_context(context))
 
@@ -131,7 +131,7 @@ class TutoringRecords:
         self, assignment_id: str, *, decided: bool, after: str | None, size: int
     ) -> tuple[list[tuple[Evaluation, Decision | None]], str | None]:
         """
-        A page of the queue, in order of evaluation ids, and the id behind which the next one begins (or None).
+        A page of the queue, in order of evaluation ids, and the id behind which the next begins (or None).
 
         Reads: two per row, three for decided ones.
         """
@@ -207,7 +207,7 @@ class TutoringRecords:
         return min(taken + 1, LAST_RUNG)
 
     async def assisted(self, uid: str, assistance: Assistance) -> None:
-        """Put *assistance* on record; the same rung again, as by two windows at once, is on record already."""
+        """Put *assistance* on record; the same rung again, as by two windows at once, changes nothing."""
         creation = Create(
             _assistance(uid, assistance.attempt_id, assistance.rung),
             assistance.model_dump(mode="json", by_alias=True),

@@ -29,7 +29,7 @@ class Redacted(NamedTuple):
 
 def redacted(text: str) -> Redacted:
     """
-    Replace e-mail addresses, telephone numbers and identity numbers by ``[email]``, ``[phone]``, ``[number]``.
+    Replace e-mail addresses, telephone and identity numbers by ``[email]``, ``[phone]``, ``[number]``.
 
     An identity number is one of nine or more digits, or one that follows a word for it. Shorter
     numbers stay: they may be the answer. Names are not recognised; what the server itself adds to

@@ -37,7 +37,10 @@ SECRETS = ("Canberra", "1822", "dioxide", "ירושלים")
 @pytest.fixture
 async def app():
     async with in_memory(
-        firestore_emulator_host="unused", rate_ai_points=1_000_000, rate_shared_ip_points=1_000_000
+        firestore_emulator_host="unused",
+        limiter="memory",
+        rate_ai_points=1_000_000,
+        rate_shared_ip_points=1_000_000,
     ) as app:
         yield app
 

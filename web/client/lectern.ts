@@ -718,7 +718,11 @@ export class LecternClient {
     return this.call("verify_receipt", request, signal);
   }
 
-  private stream<Message, Reply>(name: string, request: unknown, signal?: AbortSignal): Streamed<Message, Reply> {
+  private stream<Message, Reply>(
+    name: string,
+    request: unknown,
+    signal?: AbortSignal,
+  ): Streamed<Message, Reply> {
     let resolve: (reply: Reply) => void;
     let reject: (error: unknown) => void;
     const result = new Promise<Reply>((resolved, rejected) => {
@@ -754,9 +758,16 @@ export class LecternClient {
     return { result, [Symbol.asyncIterator]: () => iterator };
   }
 
-  private async *events(name: string, request: unknown, signal?: AbortSignal): AsyncGenerator<Record<string, unknown>> {
+  private async *events(
+    name: string,
+    request: unknown,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Record<string, unknown>> {
     const token = await this.options.idToken();
-    const headers: Record<string, string> = { "content-type": "application/json", accept: "text/event-stream" };
+    const headers: Record<string, string> = {
+      "content-type": "application/json",
+      accept: "text/event-stream",
+    };
     if (token !== null) headers["authorization"] = `Bearer ${token}`;
     const send = this.options.fetch ?? fetch;
     const response = await send(`${this.options.baseUrl}/${name}`, {

@@ -15,7 +15,7 @@ HEADERS = {"content-type": "application/json", "accept": "text/event-stream"}
 
 @pytest.fixture
 async def app():
-    async with in_memory(firestore_emulator_host="unused") as app:
+    async with in_memory(firestore_emulator_host="unused", limiter="memory") as app:
         replace(app.services, gateway=FixedGateway())
         yield app
 

@@ -8,7 +8,7 @@ from tests.tutoring import FixedGateway, a_class
 
 @pytest.fixture
 async def app():
-    async with in_memory(firestore_emulator_host="unused") as app:
+    async with in_memory(firestore_emulator_host="unused", limiter="memory") as app:
         replace(app.services, gateway=FixedGateway())
         yield app
 

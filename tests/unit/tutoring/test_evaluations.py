@@ -91,7 +91,7 @@ class TestEvaluating:
         made = gateway()
         await lesson.answers("Sky", {"text": ANSWER}, uid="ann")
         await evaluated(lesson)
-        await lesson.answers("Word", {"text": "oxygen"}, uid="ann")
+        await lesson.answers("Word", {"text": "oxygen, which animals give to plants; " * 3}, uid="ann")
         await evaluated(lesson, "Word")
         [first, second] = [json.loads(each.messages[1]["content"]) for each in made.asks]
         assert set(first) == {"answer", "question", "rubric"}
@@ -100,6 +100,17 @@ class TestEvaluating:
         assert "ann" not in json.dumps([each.messages[1]["content"] for each in made.asks]).split('"')
         assert made.payers[0].uid == "ann"
         assert made.payers[0].course_id == lesson.course_id
+
+    async def test_a_few_words_are_evaluated_for_everybody_and_longer_texts_for_one(self, lesson, gateway):
+        made = gateway()
+        await lesson.answers("Word", {"text": "oxygen"}, uid="ann")
+        await evaluated(lesson, "Word")
+        await lesson.answers("Sky", {"text": ANSWER}, uid="ann")
+        await evaluated(lesson)
+        [words, text] = made.asks
+        assert (words.cache.entry, words.cache.uid) == ("sharedEvaluation", "")
+        assert (text.cache.entry, text.cache.uid) == ("evaluation", "ann")
+        assert "learner" not in json.loads(words.messages[1]["content"])
 
     async def test_feedback_that_gives_the_answer_away_is_withheld(self, lesson, gateway):
         made = gateway()
