@@ -1,7 +1,7 @@
 // OpenAI's own client for Node against `openai_proxy`: prints what it saw, as JSON.
 import OpenAI from "openai";
 
-const [baseURL, key, teacherKey] = process.argv.slice(2);
+const [baseURL, key, teacherKey, nobody, busy] = process.argv.slice(2);
 const client = new OpenAI({ baseURL, apiKey: key, maxRetries: 0 });
 const teacher = new OpenAI({ baseURL, apiKey: teacherKey, maxRetries: 0 });
 const model = "gpt-4.1-mini";
@@ -52,7 +52,7 @@ seen.tools = await failure(() => client.chat.completions.create({ model, message
 seen.teacherTools = (await teacher.chat.completions.create({ model, messages, tools })).choices.length;
 seen.unknownModel = await failure(() => client.chat.completions.create({ model: "gpt-4.1", messages }));
 seen.refused = await failure(() => client.chat.completions.create({ model, messages, n: 3 }));
-const stranger = new OpenAI({ baseURL, apiKey: "bad", maxRetries: 0 });
+const stranger = new OpenAI({ baseURL, apiKey: nobody, maxRetries: 0 });
 seen.stranger = await failure(() => stranger.models.list());
 
 const faulty = (fault) => ({ headers: { "x-tutor-fault": fault } });
@@ -65,7 +65,7 @@ seen.broken = await failure(async () => {
 });
 seen.malformed = await failure(() => client.chat.completions.create({ model, messages: other }, faulty("malformed")));
 
-const limited = new OpenAI({ baseURL, apiKey: "lim", maxRetries: 0 });
+const limited = new OpenAI({ baseURL, apiKey: busy, maxRetries: 0 });
 for (let n = 0; n < 40; n += 1) {
   seen.limited = await failure(() => limited.models.list());
   if (seen.limited !== "no error") break;

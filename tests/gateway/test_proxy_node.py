@@ -22,6 +22,8 @@ async def test_the_node_client_works_unchanged(tutor, tmp_path):
             place.openai,
             "ann",
             "tess/teacher",
+            "bad",
+            "lim",
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
