@@ -42,7 +42,7 @@ class Question:
     """Makes chat requests, each of which asks something else, or all the same."""
 
     def __init__(
-        self, port: int, path: str, headers: dict[str, str], *, stream: bool, same: bool = False
+        self, port: int, path: str, headers: dict[str, str], *, stream: bool, same: int | None = None
     ) -> None:
         self.port = port
         self._numbers = itertools.count()
@@ -53,8 +53,8 @@ class Question:
 
     def __call__(self) -> bytes:
         """The next request."""
-        number = 0 if self._same else next(self._numbers)
-        question = f"Question {number}, {time.time_ns() if not self._same else 0}: why is the sky blue?"
+        number, moment = (self._same, 0) if self._same is not None else (next(self._numbers), time.time_ns())
+        question = f"Question {number}, {moment}: why is the sky blue?"
         body = {
             "model": "gpt-4.1-mini",
             "messages": [{"role": "user", "content": question}],

@@ -35,9 +35,11 @@ class Place:
     def __init__(self, name: str, port: int, path: str, headers: dict[str, str]) -> None:
         self.name, self.port, self.path, self.headers = name, port, path, headers
 
-    def question(self, *, stream: bool = False, same: bool = False) -> asking.Question:
-        """Requests to it."""
-        return asking.Question(self.port, self.path, self.headers, stream=stream, same=same)
+    def question(self, *, stream: bool = False, same: bool = False, number: int = 0) -> asking.Question:
+        """Requests to it; all the *same* one, of that *number*, or each another."""
+        return asking.Question(
+            self.port, self.path, self.headers, stream=stream, same=number if same else None
+        )
 
 
 @contextmanager
@@ -168,7 +170,8 @@ class Bench:
                 found["lectern"] = await self._at(place)
                 hits = (await self._one(place.question(same=True), 16)).rate
                 before = await _calls(upstream)
-                await asyncio.gather(*(_ask_once(place) for _ in range(500)))
+                again = place.question(same=True, number=1)
+                await asyncio.gather(*(_ask_once(place, again()) for _ in range(500)))
                 same = await _calls(upstream) - before
             theirs = 0.0
             if self._peers is not None:
@@ -246,9 +249,9 @@ class Bench:
         return {users: await self._one(place.question(stream=stream), users) for users in IN_FLIGHT}
 
 
-async def _ask_once(place: Place) -> None:
+async def _ask_once(place: Place, request: bytes) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
-    writer.write(asking.Question(place.port, place.path, place.headers, stream=False, same=True)())
+    writer.write(request)
     head = await reader.readuntil(b"\r\n\r\n")
     assert b" 200 " in head, head
     writer.close()
