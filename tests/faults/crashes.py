@@ -21,6 +21,7 @@ from shared.ledger.merging import MergeSettings
 from shared.topics.memory import MemoryTopic
 from shared.wiring import Services
 from tests.checker import Told, Wrong, check
+from tests.faults import figures
 from tests.faults.faulty import FaultyDocuments
 from tests.faults.services import FaultyServices, MemoryArchive, accept, merge_created, merge_message
 from tests.mutants import SOUND, Variant
@@ -84,6 +85,10 @@ class Process:
         raise Unavailable(operation)
 
 
+SEED = figures.number("LECTERN_FIRST_SEED", 0)
+"""Another seed has other learners, who lie elsewhere on the line of shards."""
+
+
 class Journey:
     """Answers of a few learners on their way; each step is one handler's work."""
 
@@ -133,7 +138,7 @@ class Journey:
         event = AnswerSubmitted(
             assignment_id="assignment",
             question_id=question,
-            student_id=student,
+            student_id=f"{student}{SEED or ''}",
             submission_id=f"submission-{self._number}",
             answer=canonical(forms.ANSWERS[question][which]),
             submitted_at=microseconds(self._began) + self._number,

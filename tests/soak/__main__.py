@@ -81,8 +81,14 @@ def _units() -> Iterator[Unit]:
             f"seeds from {first}",
             ("-m", "tests.simulation", "--seed", str(first), "--count", "1000"),
         )
-    for number in range(20):
-        yield _pytest("G2", f"round {number}", "tests/emulator/test_faults_points.py", keyword="fault_at")
+    for number in range(4):
+        yield _pytest(
+            "G2",
+            f"seed {number}",
+            "tests/emulator/test_faults_points.py",
+            keyword="fault_at",
+            LECTERN_FIRST_SEED=number,
+        )
     for number in range(10):
         yield _pytest(
             "G3",
