@@ -32,19 +32,18 @@ class Outcome:
 
 
 class Asking:
-    """Processes that ask *store* at *address* for the same key."""
+    """Processes that ask *store* at *address* for the same key, *rate* times a second each."""
 
-    def __init__(self, store, address, project, *, key, points, seconds, rate, lasts):
+    def __init__(self, store, address, project, *, key, points, seconds, rate):
         self._command = [
             sys.executable, "-m", "tests.limits_worker", store, address, project,
             key, str(points), str(seconds), str(rate),
         ]  # fmt: skip
-        self._lasts = lasts
 
-    def start(self, lasts=None):
+    def start(self):
         """A process, ready to begin."""
         process = subprocess.Popen(
-            [*self._command, str(lasts or self._lasts)],
+            self._command,
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -53,24 +52,31 @@ class Asking:
         assert process.stdout.readline() == b"ready\n"
         return process
 
-    def run(self, number, *, kills=0, seed=0) -> Outcome:
-        """Let *number* of them ask at once; kill -9 *kills* of them on the way, each followed by another."""
+    def run(self, number, *, lasts, kills=0, seed=0) -> Outcome:
+        """
+        Let *number* of them ask at once, for at least *lasts* seconds.
+
+        On the way, kill -9 *kills* of them, each followed by another.
+        """
         rng = random.Random(seed)
         outcome = Outcome()
         living = [self.start() for _ in range(number)]
         everyone = list(living)
-        end = time.monotonic() + self._lasts
+        end = time.monotonic() + lasts
         try:
             for each in living:
                 _begin(each)
-            for _ in range(kills):
+            while outcome.kills < kills:
                 time.sleep(rng.uniform(0.1, 0.8))
                 living.pop(rng.randrange(len(living))).kill()
                 outcome.kills += 1
-                another = self.start(max(end - time.monotonic(), 1.0))
+                another = self.start()
                 everyone.append(another)
                 living.append(another)
                 _begin(another)
+            time.sleep(max(end - time.monotonic(), 0))
+            for each in living:
+                each.stdin.close()
             for each in everyone:
                 _note(each, outcome)
         finally:

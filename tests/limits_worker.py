@@ -1,8 +1,9 @@
 """
 A real process that asks a shared limiter as fast as it is told to, for tests that run and kill several.
 
-``python -m tests.limits_worker STORE ADDRESS PROJECT KEY POINTS SECONDS RATE LASTS``: prints one line per
-call that was allowed (the time of day), and at the end ``checks trips``.
+``python -m tests.limits_worker STORE ADDRESS PROJECT KEY POINTS SECONDS RATE``: begins with a line
+on its standard input and ends with that; prints one line per call that was allowed (the time of day),
+and at the end ``done``, its checks and its round trips.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from shared.limits.leases import LeaseLimiter
 from shared.limits.redis import RedisLimiter
 
 
-async def main(store, address, project, key, points, seconds, rate, lasts):
+async def main(store, address, project, key, points, seconds, rate):
     limit = Limit("ai", key, int(points), int(seconds))
     documents = None
     if store == "redis":
@@ -39,8 +40,8 @@ async def main(store, address, project, key, points, seconds, rate, lasts):
     os.write(1, b"ready\n")
     await asyncio.to_thread(sys.stdin.readline)
     calls = set()
-    end = time.monotonic() + float(lasts)
-    while time.monotonic() < end:
+    ending = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
+    while not ending.done():
         for _ in range(10):
             task = asyncio.create_task(call())
             calls.add(task)
