@@ -262,6 +262,7 @@ class Services:
     def budgets(self) -> "Budgets":
         """What may still be spent."""
         from shared.budgets.ladder import Ceilings
+        from shared.budgets.leases import LeasedBudgets
         from shared.budgets.memory import MemoryBudgets
 
         settings = self.settings
@@ -273,7 +274,10 @@ class Services:
             tenant_month=settings.budget_tenant_month_nanos,
         )
         zone = ZoneInfo(settings.time_zone)
-        return MemoryBudgets(ceilings, now=self.now, zone=zone, enter=self.spend_ledger.enter)
+        enter = self.spend_ledger.enter
+        if settings.budgets == "memory":
+            return MemoryBudgets(ceilings, now=self.now, zone=zone, enter=enter)
+        return LeasedBudgets(self.documents, ceilings, now=self.now, zone=zone, enter=enter)
 
     @cached_property
     def caches(self) -> "Caches":

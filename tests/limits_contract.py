@@ -92,3 +92,24 @@ class LimiterContract:
         for wrong in ({"cost": 11}, {"cost": 0}, {"points": 0}, {"seconds": 0}):
             with pytest.raises(ValueError, match="cannot be taken"):
                 ai(**wrong)
+
+
+class Mortal:
+    """A store that a dead process hears no more of."""
+
+    def __init__(self, store):
+        self._store = store
+        self.dead = False
+
+    async def get(self, paths):
+        found = await self._store.get(paths)
+        return await self._alive(found)
+
+    async def commit(self, writes):
+        done = await self._store.commit(writes)
+        return await self._alive(done)
+
+    async def _alive(self, result):
+        if self.dead:
+            await asyncio.get_running_loop().create_future()
+        return result

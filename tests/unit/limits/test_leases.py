@@ -10,7 +10,7 @@ import pytest
 from shared.documents.memory import MemoryDocuments
 from shared.errors import Unavailable
 from shared.limits.leases import LeaseLimiter
-from tests.limits_contract import LimiterContract, ai
+from tests.limits_contract import LimiterContract, Mortal, ai
 from tests.simulation.loop import SimulatedLoop
 
 
@@ -51,6 +51,18 @@ class School:
         limiter.mortal = documents
         return limiter
 
+    def run(self, work):
+        """Do *work*, then end whatever else is under way."""
+
+        async def main():
+            await work
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for each in others:
+                each.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+
+        self.loop.run(main())
+
     def kill(self, number):
         self.kills += 1
         self.lost_trips += self.processes[number].trips
@@ -88,34 +100,13 @@ class School:
         return most
 
 
-class Mortal:
-    """A store that a dead process hears no more of."""
-
-    def __init__(self, store):
-        self._store = store
-        self.dead = False
-
-    async def get(self, paths):
-        found = await self._store.get(paths)
-        return await self._alive(found)
-
-    async def commit(self, writes):
-        done = await self._store.commit(writes)
-        return await self._alive(done)
-
-    async def _alive(self, result):
-        if self.dead:
-            await asyncio.get_running_loop().create_future()
-        return result
-
-
 @pytest.mark.parametrize("points", [10, 100, 3000])
 @pytest.mark.parametrize("seed", range(3))
 def test_under_load_nothing_is_over_and_nearly_everything_is_used(seed, points):
     school = School(seed, ai(points=points))
     # Four processes, offered some times what is allowed, for five windows.
     rate = max(points / 60 * 3, 60)
-    school.loop.run(school.load(rate, 300))
+    school.run(school.load(rate, 300))
     assert school.most_in_a_window() <= points
     used = len(school.admitted) / (points * 5)
     trips = school.trips / school.checks
@@ -138,7 +129,7 @@ def test_kills_and_lost_replies_never_put_a_window_over(seed):
         await school.load(school.rng.choice([2, 20, 60]), 100)
         killing.cancel()
 
-    school.loop.run(run())
+    school.run(run())
     assert school.kills > 20
     assert len(school.admitted) >= 40
     assert school.most_in_a_window() <= 40
@@ -152,7 +143,7 @@ def test_a_lone_user_pays_a_round_trip_or_two_a_call_and_loses_no_points():
             await school.call(school.processes[0])
             await asyncio.sleep(6.2)
 
-    school.loop.run(run())
+    school.run(run())
     assert len(school.admitted) == 60
     assert school.trips <= 61
 
@@ -168,13 +159,13 @@ def test_points_that_nobody_needed_come_back():
         await asyncio.sleep(3)
         await asyncio.gather(*(school.call(second) for _ in range(100)))
 
-    school.loop.run(run())
+    school.run(run())
     assert len(school.admitted) == 100
 
 
 def test_a_store_that_does_not_answer_allows_nothing():
     school = School(3, ai(), cut=1.0)
-    school.loop.run(school.load(20, 3))
+    school.run(school.load(20, 3))
     assert school.admitted == []
     assert school.failed == school.checks
 
