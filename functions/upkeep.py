@@ -1,11 +1,15 @@
 """What keeps assignment documents true: merging, sweeping, cleaning up."""
 
+from shared.documents.expiring import remove_expired
 from shared.edge import endpoint
 from shared.edge.logs import log
 from shared.learning.facts import Fact
 from shared.topics import doorbell
 from shared.topics.base import ANSWERS_WAITING, Message
 from shared.wiring import Services
+
+EXPIRING = ("rateLimits", "spending")
+"""Collections whose documents say when they expire; ``firestore.indexes.json`` has their TTL policies."""
 
 
 class SweepReport(Fact):
@@ -16,13 +20,14 @@ class SweepReport(Fact):
 
 
 class CleanUpReport(Fact):
-    """What was tidied; ``discrepancies`` must be 0."""
+    """What was tidied; ``expired`` documents are those of limits and budgets; ``discrepancies`` must be 0."""
 
     assignments: int
     joined: int
     archived: int
     dropped: int
     discrepancies: int
+    expired: int = 0
 
 
 @endpoint.topic(ANSWERS_WAITING, doorbell=True)
@@ -43,13 +48,17 @@ async def sweep_pending(services: Services) -> SweepReport:
 
 @endpoint.schedule("0 2 * * *")
 async def clean_up(services: Services) -> CleanUpReport:
-    """Join and archive segments, and count everything again."""
+    """Join and archive segments, count everything again, and remove what has expired."""
     await services.sweep.run()
     tidied = await services.tidying.run()
+    expired = 0
+    for collection in EXPIRING:
+        expired += await remove_expired(services.documents, collection, services.now())
     return CleanUpReport(
         assignments=tidied.assignments,
         joined=tidied.joined,
         archived=tidied.archived,
         dropped=tidied.dropped,
         discrepancies=tidied.discrepancies,
+        expired=expired,
     )

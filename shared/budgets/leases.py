@@ -46,7 +46,12 @@ LEASE = timedelta(minutes=20)
 """A lease that was not renewed for so long belonged to a process that is gone."""
 
 _FOLD_AFTER = timedelta(hours=1)
-_KEPT = timedelta(days=40)
+_KEPT = {
+    Scope.LEARNER: timedelta(days=2),
+    Scope.CLASS: timedelta(days=40),
+    Scope.COURSE: timedelta(days=40),
+    Scope.TENANT: timedelta(days=400),
+}
 _FRESH = timedelta(seconds=10)
 _STALE = timedelta(seconds=30)
 _REPORT_SECONDS = 2.0
@@ -474,7 +479,7 @@ class LeasedBudgets:
                 "scope": rung.scope.value,
                 "scopeId": rung.id,
                 "period": rung.period,
-                "expiresAt": rung.ends_at.astimezone(UTC) + _KEPT,
+                "expiresAt": rung.ends_at.astimezone(UTC) + _KEPT[rung.scope],
             }
             write: Write = Create(purse.path, fields)
         else:

@@ -32,6 +32,9 @@ GOALS = {
     "gateway_added_ttft_ms_64": ("<=", 3.0),
     "gateway_hit_vs_litellm": (">=", 50.0),
     "gateway_identical_upstream_calls": ("<=", 1.0),
+    "limiter_store_trips_per_check": ("<=", 0.1),
+    "limiter_over_admitted": ("<=", 0.0),
+    "limiter_used": (">=", 0.95),
 }
 
 

@@ -19,9 +19,11 @@ NEEDS = {
     "clean_up": "platform",
     "create_course": "claim",
     "enroll_learner": "teacher",
+    "export_spend": "teacher",
     "get_assignment": "member",
     "get_assignment_as_of": "teacher",
     "get_gradebook": "teacher",
+    "get_spend": "teacher",
     "import_assignment": "teacher",
     "ingest_answers": "platform",
     "list_assignments": "member",
@@ -102,9 +104,11 @@ REQUESTS: dict[str, Callable[[School, str], list[dict[str, Any]]]] = {
         {"courseId": school.courses[course], "learnerId": "eve", "role": role}
         for role in ("student", "teacher")
     ],
+    "export_spend": lambda school, course: [{"courseId": school.courses[course], "day": "2026-11-20"}],
     "get_assignment": lambda school, course: [_which(school, course)],
     "get_assignment_as_of": lambda school, course: [{**_which(school, course), "at": "2026-01-01T00:00:00Z"}],
     "get_gradebook": lambda school, course: [{**_which(school, course), "pageSize": 2}],
+    "get_spend": lambda school, course: [{"courseId": school.courses[course]}],
     "import_assignment": lambda school, course: [
         {"courseId": school.courses[course], "title": "T", "format": "gift", "source": "2 + 2 is {#4}"}
     ],

@@ -291,6 +291,12 @@ export interface EvaluationRow {
   readonly decision: Decision | null;
 }
 
+/** Of which course, and of which day of the school's time zone. */
+export interface ExportSpend {
+  readonly courseId: string;
+  readonly day: string;
+}
+
 /** What a course is to be about, and for whom. */
 export interface GenerateSkeleton {
   readonly courseId: string;
@@ -331,6 +337,11 @@ export interface GetGradebook {
   readonly assignmentId: string;
   readonly pageSize?: number;
   readonly cursor?: string | null;
+}
+
+/** Of which course. */
+export interface GetSpend {
+  readonly courseId: string;
 }
 
 /** Some students, and where the next page begins (null: there is none). */
@@ -539,6 +550,37 @@ export interface SkippedPart {
   readonly reason: string;
 }
 
+/**
+ * What the course has spent today, in nano-dollars (1 USD = 1,000,000,000).
+ *
+ * ``reservedNanos`` is put aside for calls under way and to come; ``unaccountedNanos``, a part of what is
+ * spent, was held by instances that ended without telling what became of it. ``percent`` is of the ceiling.
+ */
+export interface Spend {
+  readonly courseId: string;
+  readonly period: string;
+  readonly ceilingNanos: number;
+  readonly spentNanos: number;
+  readonly reservedNanos: number;
+  readonly unaccountedNanos: number;
+  readonly remainingNanos: number;
+  readonly percent: number;
+  readonly byTask: readonly (TaskSpend)[];
+}
+
+/**
+ * The day's ledger as CSV after RFC 4180, oldest first.
+ *
+ * No cell is read as a formula by a spreadsheet. ``truncated``: there are more entries than the table has.
+ */
+export interface SpendTable {
+  readonly fileName: string;
+  readonly csv: string;
+  readonly rows: number;
+  readonly nanos: number;
+  readonly truncated: boolean;
+}
+
 /** The figures of an assignment; ``answers`` counts one answer per student and question. */
 export interface Statistics {
   readonly students: number;
@@ -578,6 +620,13 @@ export interface SubmitAnswer {
 /** Up to 50 answers at once. */
 export interface SubmitAnswers {
   readonly answers: readonly (SubmitAnswer)[];
+}
+
+/** What one kind of task cost, in nano-dollars, and how many calls it was. */
+export interface TaskSpend {
+  readonly task: string;
+  readonly nanos: number;
+  readonly calls: number;
 }
 
 /** How a text is marked up, in Moodle's four formats. */
@@ -638,6 +687,11 @@ export class LecternClient {
     return this.call("evaluate_answer", request, signal);
   }
 
+  /** List what a course that the caller teaches was charged on one day, call by call. */
+  exportSpend(request: ExportSpend, signal?: AbortSignal): Promise<SpendTable> {
+    return this.call("export_spend", request, signal);
+  }
+
   /** Outline a course, streamed, for its teachers; the outline is stored under the name of its content. */
   generateSkeleton(request: GenerateSkeleton, signal?: AbortSignal): Promise<SkeletonReply> {
     return this.call("generate_skeleton", request, signal);
@@ -671,6 +725,11 @@ export class LecternClient {
   /** Return a page of everybody's scores, for teachers of the course. */
   getGradebook(request: GetGradebook, signal?: AbortSignal): Promise<Gradebook> {
     return this.call("get_gradebook", request, signal);
+  }
+
+  /** Say what a course that the caller teaches has spent today, and on what. */
+  getSpend(request: GetSpend, signal?: AbortSignal): Promise<Spend> {
+    return this.call("get_spend", request, signal);
   }
 
   /** Create an assignment from a question set; all of it, or nothing and the positions of what is wrong. */
