@@ -137,6 +137,13 @@ def _units() -> Iterator[Unit]:
             "tests/emulator/test_limits_stores.py::test_windows_hold_while_processes_are_killed",
             LECTERN_KILLS=25,
         )
+    yield _pytest(
+        "G14",
+        "simulated towns",
+        "tests/unit/budgets/test_leases.py",
+        "tests/unit/limits/test_leases.py",
+        LECTERN_TOWNS=300,
+    )
     yield _pytest("G17", "all", "tests/emulator/test_faults_restore.py", LECTERN_RESTORE_EVENTS=100_000)
     yield _pytest(
         "G19",

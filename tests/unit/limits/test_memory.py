@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from limits import RateLimitItemPerSecond
 from limits.storage import MemoryStorage
@@ -38,6 +38,7 @@ class TestMemoryLimiter(LimiterContract):
 STEPS = st.lists(st.tuples(st.integers(0, 3_000_000), st.integers(1, 3)), min_size=1, max_size=120)
 
 
+@settings(deadline=None)
 @given(STEPS, st.integers(3, 12))
 def test_a_window_never_holds_more_than_its_points_and_never_refuses_what_an_exact_one_would_much_later(
     steps, points
@@ -59,6 +60,7 @@ def test_a_window_never_holds_more_than_its_points_and_never_refuses_what_an_exa
             log.append((now, cost))
 
 
+@settings(deadline=None)
 @given(STEPS, st.integers(3, 12))
 def test_no_call_is_allowed_that_the_limits_library_would_refuse(steps, points):
     seconds = 8
@@ -77,6 +79,7 @@ def test_no_call_is_allowed_that_the_limits_library_would_refuse(steps, points):
         assert allowed or all(cost > points for _, cost in steps)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 3_000), min_size=1, max_size=120), st.integers(3, 12))
 def test_no_call_is_allowed_that_pyrate_limiter_would_refuse(pauses, points):
     now = 1_700_000_000_000  # milliseconds
