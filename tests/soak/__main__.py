@@ -58,6 +58,7 @@ TITLES = {
     "G8": "in-memory store = Firestore",
     "G9": "generated requests, by the schema and against it",
     "G12": "a thousand learners and a deadline",
+    "G14": "money and limits under kill -9",
     "G17": "restore drill",
     "G19": "SIGTERM under load",
 }
@@ -128,6 +129,21 @@ def _units() -> Iterator[Unit]:
     yield _pytest("G6", "all", "tests/emulator/test_faults_messages.py", LECTERN_MESSAGES=10_000)
     yield _pytest("G7", "all", "tests/simulation/test_golden.py")
     yield Unit("G12", "ten minutes", ("-m", "tests.load", "exam_day"), alone=True)
+    for number in range(4):
+        yield _pytest(
+            "G14",
+            f"kills {number}",
+            "tests/emulator/test_budgets_store.py::test_killed_processes_never_pass_a_ceiling",
+            "tests/emulator/test_limits_stores.py::test_windows_hold_while_processes_are_killed",
+            LECTERN_KILLS=25,
+        )
+    yield _pytest(
+        "G14",
+        "simulated towns",
+        "tests/unit/budgets/test_leases.py",
+        "tests/unit/limits/test_leases.py",
+        LECTERN_TOWNS=300,
+    )
     yield _pytest("G17", "all", "tests/emulator/test_faults_restore.py", LECTERN_RESTORE_EVENTS=100_000)
     yield _pytest(
         "G19",
