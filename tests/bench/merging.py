@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from google.cloud import firestore
 
 from local.processes import die_with_parent
+from shared import metrics
 from shared.documents.base import Create
 from shared.documents.firestore import FirestoreDocuments
 from shared.documents.metering import TOTAL
@@ -78,6 +79,7 @@ async def measure(emulators: dict[str, str], report: Report, *, quick: bool) -> 
     await _billed(emulators, report)
     await _rebuilt(emulators, report, 20_000 if quick else 100_000)
     await _two_workers(emulators, report, 10_000 if quick else 20_000)
+    await _racing(emulators, report, 10_000 if quick else 20_000)
     await _under_load(emulators, report, 10_000 if quick else 40_000)
 
 
@@ -161,44 +163,67 @@ async def _rebuilt(emulators: dict[str, str], report: Report, count: int) -> Non
 
 async def _two_workers(emulators: dict[str, str], report: Report, count: int) -> None:
     """Processes, each with half of the assignments, as routing by shard gives them; against one with all."""
-    seconds = {}
-    for workers in (1, 2):
-        project = material.project()
-        store = material.documents(emulators, project)
-        names = [await material.assignment(store, f"exam-{n}") for n in range(40)]
-        for name in names:
-            await put_on_record(store, material.answers(count // 40, name))
-        env = serving.environment(emulators, project)
-        processes = [
-            await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "tests.bench.merging",
-                project,
-                str(count // 40),
-                *names[number::workers],
-                cwd=serving.ROOT,
-                env=env,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                preexec_fn=die_with_parent,
-            )
-            for number in range(workers)
-        ]
-        for process in processes:
-            assert process.stdout is not None
-            await process.stdout.readline()  # ready
-        began = time.perf_counter()
-        await asyncio.gather(*(process.communicate(b"go\n") for process in processes))
-        seconds[workers] = time.perf_counter() - began
-        await store.close()
-    ratio = seconds[1] / seconds[2]
+    one, _ = await _workers(emulators, count, 1)
+    two, _ = await _workers(emulators, count, 2)
     report.row(
         "merge, two worker processes, 40 assignments",
-        f"{count / seconds[2]:,.0f} answers/s",
-        f"one: {count / seconds[1]:,.0f} answers/s",
+        f"{count / two:,.0f} answers/s",
+        f"one: {count / one:,.0f} answers/s",
     )
-    report.measured("merge_two_workers_ratio", ratio)
+    report.measured("merge_two_workers_ratio", one / two)
+
+
+async def _racing(emulators: dict[str, str], report: Report, count: int) -> None:
+    """Processes that all merge into the same 40 assignments, each with its part of the messages."""
+    for workers in (1, 2, 4):
+        seconds, lost = await _workers(emulators, count, workers, racing=True)
+        report.row(
+            f"merge, {workers} racing worker processes",
+            f"{count / seconds:,.0f} answers/s",
+            f"{lost:.1%} of their commits lost",
+        )
+        report.measured(f"merge_answers_per_s_racing_{workers}", count / seconds)
+        report.measured(f"merge_commits_lost_racing_{workers}", lost)
+
+
+async def _workers(
+    emulators: dict[str, str], count: int, workers: int, *, racing: bool = False
+) -> tuple[float, float]:
+    """Seconds until all answers are merged, and which share of the commits lost a race."""
+    project = material.project()
+    store = material.documents(emulators, project)
+    names = [await material.assignment(store, f"exam-{n}") for n in range(40)]
+    for name in names:
+        await put_on_record(store, material.answers(count // 40, name))
+    env = serving.environment(emulators, project)
+    processes = [
+        await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.bench.merging",
+            project,
+            str(count // 40),
+            f"{number}:{workers}" if racing else "0:1",
+            *(names if racing else names[number::workers]),
+            cwd=serving.ROOT,
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            preexec_fn=die_with_parent,
+        )
+        for number in range(workers)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        await process.stdout.readline()  # ready
+    began = time.perf_counter()
+    told = await asyncio.gather(*(process.communicate(b"go\n") for process in processes))
+    seconds = time.perf_counter() - began
+    assert await store.count(PENDING) == 0
+    await store.close()
+    commits = [json.loads(output) for output, _ in told]
+    done, lost = (sum(each[name] for each in commits) for name in ("done", "lost"))
+    return seconds, lost / (done + lost)
 
 
 async def _under_load(emulators: dict[str, str], report: Report, count: int) -> None:
@@ -249,19 +274,28 @@ async def _under_load(emulators: dict[str, str], report: Report, count: int) -> 
     await store.close()
 
 
-async def _worker(project: str, each: int, names: Sequence[str]) -> None:
-    """One worker process: says that it is ready, waits for the word, merges its assignments."""
+async def _worker(project: str, each: int, part: str, names: Sequence[str]) -> None:
+    """One worker process: says that it is ready, waits for the word, merges its part of the messages."""
     import os
 
     gc.set_threshold(50_000, 20, 100)  # as shared/wiring.py sets it for every function
     store = material.documents(dict(os.environ), project)
     worker = material.merger(store)
-    events = [event for name in names for event in material.answers(each, name)]
+    number, workers = map(int, part.split(":"))
+    messages = [
+        material.answers(min(_TOGETHER, each - first), name, first=first)
+        for name in names
+        for first in range(0, each, _TOGETHER)
+    ][number::workers]
+    events = [event for message in messages for event in message]
     print(json.dumps({"ready": len(events)}), flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     await merge_all(worker, events)
     await store.close()
+    commits = metrics.merge_commits
+    counts = {outcome: commits.labels(outcome)._value.get() for outcome in ("done", "lost")}
+    print(json.dumps(counts), flush=True)
 
 
 if __name__ == "__main__":
-    asyncio.run(_worker(sys.argv[1], int(sys.argv[2]), sys.argv[3:]))
+    asyncio.run(_worker(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4:]))

@@ -35,8 +35,10 @@ def environment(emulators: Mapping[str, str], project: str) -> dict[str, str]:
 
 
 @contextmanager
-def served(target: str, source: Path, env: Mapping[str, str], *, wait: bool = True) -> Iterator[int]:
-    """Serve *target* of *source*, and yield the port; the process ends with the block."""
+def served(
+    target: str, source: Path, env: Mapping[str, str], *, wait: bool = True, pids: list[int] | None = None
+) -> Iterator[int]:
+    """Serve *target* of *source*, and yield the port; the process, noted in *pids*, ends with the block."""
     port = free_port()
     command = [sys.executable, "-m", "functions_framework", "--asgi", "--target", target]
     command += ["--source", str(source), "--host", "127.0.0.1", "--port", str(port)]
@@ -48,6 +50,8 @@ def served(target: str, source: Path, env: Mapping[str, str], *, wait: bool = Tr
         stderr=subprocess.DEVNULL,
         preexec_fn=die_with_parent,
     )
+    if pids is not None:
+        pids.append(process.pid)
     try:
         if wait:
             wait_for(port)

@@ -2,9 +2,15 @@
 
 import http.client
 import json
+import os
 import statistics
+import subprocess
+import sys
 import time
+from pathlib import Path
 
+import main
+from shared.edge.registry import deployments
 from tests.bench import material, serving
 from tests.bench.report import Report
 
@@ -17,26 +23,75 @@ async def measure(emulators: dict[str, str], report: Report, *, quick: bool) -> 
     env = serving.environment(emulators, project)
     [bearer] = material.tokens(env, project, ["student"])
     seconds: dict[str, list[float]] = {"hello": [], "submit_answer": []}
+    memory: dict[str, list[float]] = {"hello": [], "submit_answer": []}
     for number in range(4 if quick else 8):
-        seconds["hello"].append(_first_answer("hello", "tests/bench/baseline/main.py", env, b"{}", bearer))
+        second, mib = _first_answer("hello", "tests/bench/baseline/main.py", env, b"{}", bearer)
+        seconds["hello"].append(second)
+        memory["hello"].append(mib)
         body = {
             "assignmentId": "exam",
             "questionId": "q0",
             "answer": {"optionId": "a"},
             "submissionId": f"cold-{number}",
         }
-        seconds["submit_answer"].append(
-            _first_answer("submit_answer", "main.py", env, json.dumps(body).encode(), bearer)
-        )
+        second, mib = _first_answer("submit_answer", "main.py", env, json.dumps(body).encode(), bearer)
+        seconds["submit_answer"].append(second)
+        memory["submit_answer"].append(mib)
     hello, ours = (statistics.median(seconds[name]) for name in ("hello", "submit_answer"))
     report.row("cold start of submit_answer", f"{ours * 1000:.0f} ms", f"bare hello {hello * 1000:.0f} ms")
     report.measured("cold_start_ratio", ours / hello)
+    most, least = (statistics.median(memory[name]) for name in ("submit_answer", "hello"))
+    report.row("memory of an instance of submit_answer", f"{most:.0f} MiB", f"bare hello {least:.0f} MiB")
+    report.measured("memory_mib_submit_answer", most)
+    _imports(env, report, rounds=1 if quick else 3)
     await store.close()
 
 
-def _first_answer(target: str, source: str, env: dict[str, str], body: bytes, bearer: str) -> float:
+def _imports(env: dict[str, str], report: Report, *, rounds: int) -> None:
+    """Seconds to import each function alone, in a fresh process, beside those of functions-framework."""
+    main.load_all()
+    hello = min(_imported(env, "functions_framework.aio") for _ in range(rounds))
+    taken = {
+        name: min(_imported(env, f"main.{name}") for _ in range(rounds)) for name in sorted(deployments())
+    }
+    slowest = max(taken, key=taken.__getitem__)
+    report.row(
+        f"import of a function, the slowest ({slowest})",
+        f"{taken[slowest] * 1000:.0f} ms",
+        f"functions-framework alone {hello * 1000:.0f} ms",
+    )
+    for name, second in taken.items():
+        report.measured(f"import_ms_{name}", second * 1000)
+    report.measured("import_ms_functions_framework", hello * 1000)
+
+
+def _imported(env: dict[str, str], what: str) -> float:
+    module, _, name = what.rpartition(".")
+    work = f"import time; began = time.perf_counter(); from {module} import {name}"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{work}; print(time.perf_counter() - began)"],
+        cwd=serving.ROOT,
+        env=env,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    return float(done.stdout)
+
+
+def _mib(pid: int) -> float:
+    """What of a process is in memory."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def _first_answer(
+    target: str, source: str, env: dict[str, str], body: bytes, bearer: str
+) -> tuple[float, float]:
+    """Seconds to the first answer, and MiB in memory then."""
+    pids: list[int] = []
     began = time.perf_counter()
-    with serving.served(target, serving.ROOT / source, env, wait=False) as port:
+    with serving.served(target, serving.ROOT / source, env, wait=False, pids=pids) as port:
         while True:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
             try:
@@ -44,7 +99,7 @@ def _first_answer(target: str, source: str, env: dict[str, str], body: bytes, be
                 connection.request("POST", "/", body, headers)
                 status = connection.getresponse().status
                 assert status in {200, 202}, status
-                return time.perf_counter() - began
+                return time.perf_counter() - began, _mib(pids[0])
             except ConnectionRefusedError:
                 time.sleep(0.002)
             finally:
