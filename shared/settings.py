@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     openai_base_url: str = "https://api.openai.com/v1"
     """Where the provider of models is, or any other server of OpenAI's interface; never a client's choice."""
     openai_api_key: SecretStr = SecretStr("")
-    """The provider's key. Without one, only the built-in tutor on this machine is asked."""
+    """The provider's key. Without one (or ``none``), only the built-in tutor on this machine is asked."""
     small_model: str = "gpt-4.1-mini"
     large_model: str = "gpt-4.1"
     embedding_model: str = "text-embedding-3-small"
@@ -138,10 +138,16 @@ class Settings(BaseSettings):
     """The most tokens of a reply through ``openai_proxy``, by role."""
 
     @property
+    def provider_key(self) -> str:
+        """The provider's key, or nothing; a deployed secret cannot be empty, and says ``none``."""
+        key = self.openai_api_key.get_secret_value().strip()
+        return "" if key == "none" else key
+
+    @property
     def built_in_tutor(self) -> bool:
         """Whether the provider is the built-in tutor: on this machine, and without a key."""
         host = urlsplit(self.openai_base_url).hostname
-        return host in {"127.0.0.1", "localhost", "::1"} and not self.openai_api_key.get_secret_value()
+        return host in {"127.0.0.1", "localhost", "::1"} and not self.provider_key
 
     @property
     def emulated(self) -> bool:

@@ -11,7 +11,7 @@ from shared.settings import Settings
 
 def upstream(settings: Settings) -> Upstream | None:
     """The provider, as one process speaks to it; None where none is set up."""
-    key = settings.openai_api_key.get_secret_value()
+    key = settings.provider_key
     if not key and not settings.built_in_tutor:
         return None
     pool = Pool(
