@@ -71,7 +71,9 @@ def body_of(case, lessons, choice):
 
 
 def test_every_function_is_documented():
-    assert sorted(DOCUMENT["paths"]) == sorted(f"/{name}" for name in FUNCTIONS)
+    # What another protocol passes through is told by that protocol.
+    own = [path for path in DOCUMENT["paths"] if path.count("/") == 1]
+    assert sorted(own) == sorted(f"/{name}" for name in FUNCTIONS)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
