@@ -39,6 +39,13 @@ TESTS = {
         "tests/unit/learning/test_answers.py",
     ],
     "shared/catalog/catalog.py": ["tests/unit/test_catalog.py"],
+    "shared/limits/windows.py": ["tests/unit/limits/test_windows.py", "tests/unit/limits/test_memory.py"],
+    "shared/budgets/ladder.py": [
+        "tests/unit/budgets/test_ladder.py",
+        "tests/unit/budgets/test_memory.py",
+        "tests/unit/budgets/test_prices.py",
+    ],
+    "shared/budgets/prices.py": ["tests/unit/budgets/test_prices.py"],
     "shared/ledger/merging.py": ["tests/unit/ledger/test_merging.py", "tests/faults/test_roll_up.py"],
 }
 """The modules, and the tests that have to notice."""
@@ -69,6 +76,8 @@ EQUIVALENT: dict[str, str] = {
     "always first: found if found is not None else attempts[0]": _UNREACHABLE,
     "shared/learning/registers.py _counting: constant 0 of attempts[0] (2)": _UNREACHABLE,
     "shared/learning/answers.py read_response: always: if adapter is None:": _SLOWER,
+    "shared/budgets/ladder.py rungs: constant 0 of fold=0": "a midnight that comes twice ends no day earlier",
+    "shared/budgets/ladder.py rungs: constant 32 of days=32": "33 days from the first end in the next month, too",
     "shared/catalog/catalog.py _Fresh.get: left out: self._kept.move_to_end(key)": (
         "decides only which of 2,000 values is read anew first"
     ),
