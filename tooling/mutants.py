@@ -77,7 +77,7 @@ EQUIVALENT: dict[str, str] = {
     "shared/learning/registers.py _counting: constant 0 of attempts[0] (2)": _UNREACHABLE,
     "shared/learning/answers.py read_response: always: if adapter is None:": _SLOWER,
     "shared/budgets/ladder.py rungs: constant 0 of fold=0": "a midnight that comes twice ends no day earlier",
-    "shared/budgets/ladder.py rungs: constant 32 of days=32": "33 days from the first end in the next month, too",
+    "shared/budgets/ladder.py rungs: constant 32 of days=32": "33 days end there, too",
     "shared/catalog/catalog.py _Fresh.get: left out: self._kept.move_to_end(key)": (
         "decides only which of 2,000 values is read anew first"
     ),
