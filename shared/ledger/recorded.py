@@ -103,9 +103,13 @@ class RecordedAnswers:
             own, until = line[place]
             first = line[place - 1][1] + 1 if place else 1
             collection = segments_path(grading.assignment_id, own)
-            begin = await self._bisect(collection, first, until, at - _SKEW)
-            found = await self._event(self._from(collection, begin, until), attempt, student_id)
-            if found is None and begin > first:  # merged by a clock that was far behind
+            # The first merge after it, by one clock; by two, one of those around it; else any.
+            begin = await self._bisect(collection, first, until, at)
+            found = await self._event(self._from(collection, begin, begin), attempt, student_id)
+            if found is None:
+                begin = await self._bisect(collection, first, until, at - _SKEW)
+                found = await self._event(self._from(collection, begin, until), attempt, student_id)
+            if found is None and begin > first:
                 found = await self._event(self._from(collection, first, begin - 1), attempt, student_id)
             if found is not None:
                 return found
@@ -144,7 +148,7 @@ class RecordedAnswers:
                 if document.fields["first"] > last:
                     return
                 yield document
-            if len(page) < size:
+            if len(page) < size or page[-1].fields["last"] >= last:
                 return
             after, size = page[-1].id, _PAGE
 
