@@ -6,6 +6,7 @@ dropped. Whatever comes back is a suggestion for a teacher.
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
@@ -28,7 +29,7 @@ from shared.tutoring.injection import suspicious
 from shared.tutoring.languages import Direction, Language, direction_of, language_of
 from shared.tutoring.leak_guard import Secrets, leaks, spoken
 from shared.tutoring.prompting import Messages, messages
-from shared.tutoring.questions import plain_question
+from shared.tutoring.questions import plain_question, plain_text
 from shared.tutoring.redaction import redacted
 from shared.tutoring.rendering import plain
 from shared.tutoring.replies import Unusable, clamped, listed, read_object, strict_object, text_of
@@ -38,6 +39,7 @@ MAX_TOKENS = 1200
 EVALUATED = frozenset({QuestionType.ESSAY, QuestionType.SHORT_TEXT})
 
 _A_FEW_WORDS = 80
+_A_SENTENCE = 12
 _MOST_EVIDENCE = 3
 _LONGEST_EVIDENCE = 300
 _LONGEST_COMMENT = 400
@@ -256,6 +258,13 @@ def _criteria(given: object, task: Task) -> tuple[tuple[CriterionScore, ...], se
     return tuple(found), flags
 
 
+def _notes(key: AnswerKey) -> frozenset[str]:
+    """The sentences of the author's notes for graders, which the model had before it."""
+    notes = key.key.notes if isinstance(key.key, ManualKey) else None
+    sentences = re.split(r"[.;:!?\n]", plain_text(notes)) if notes is not None else ()
+    return frozenset(said for said in map(spoken, sentences) if len(said) >= _A_SENTENCE)
+
+
 def without_answer(judgement: Judgement, secrets: Secrets, task: Task) -> Judgement:
     """
     *judgement* without texts that give away what *secrets* keep, for a learner who may answer again.
@@ -263,6 +272,7 @@ def without_answer(judgement: Judgement, secrets: Secrets, task: Task) -> Judgem
     What the learner wrote themselves is no secret.
     """
     own = f" {spoken(task.answer)} "
+    secrets = replace(secrets, texts=secrets.texts | _notes(task.key))
     secrets = replace(secrets, texts=frozenset(each for each in secrets.texts if f" {each} " not in own))
     given = [judgement.feedback, *(each.comment for each in judgement.criteria), *judgement.error_patterns]
     if not leaks("\n".join(given), secrets):

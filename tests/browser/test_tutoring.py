@@ -115,3 +115,15 @@ def test_a_teacher_accepts_a_suggested_evaluation(windows: Windows, quiz: Quiz, 
     decision = running.document(path)
     assert decision is not None
     assert decision["decision"]["stringValue"] == "accepted"
+
+
+def test_a_teacher_sees_what_the_course_spends_on_models(
+    windows: Windows, quiz: Quiz, running: Stack
+) -> None:
+    about = {"assignmentId": quiz.assignment_id, "questionId": quiz.questions["Sun"]}
+    running.call("chat", about, running.students[2])
+    page = windows().sign_in(running.teacher, quiz)
+    panel = page.get_by_test_id("spend")
+    panel.get_by_role("button", name="Show spending").click()
+    expect(panel.get_by_test_id("spend-ceiling")).to_contain_text("$")
+    expect(panel.locator("tbody")).to_contain_text("chat")

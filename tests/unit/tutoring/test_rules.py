@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from shared.tutoring import evaluating, generating
 from shared.tutoring.agreement import MILLION, Decided, agreement, by_criterion
 from shared.tutoring.context import MAX_BYTES, LearnerContext, size_of, with_evaluation
-from shared.tutoring.evaluating import Task, quoted, read
+from shared.tutoring.evaluating import Task, quoted, read, without_answer
 from shared.tutoring.languages import direction_of, language_of
+from shared.tutoring.leak_guard import secrets_of
 from shared.tutoring.redaction import redacted
 from shared.tutoring.replies import Unusable
 from tests.tutoring import ANSWER
@@ -194,6 +195,17 @@ class TestReading:
         assert (list(criteria["properties"]), criteria["required"]) == (["c1", "c2"], ["c1", "c2"])
         other = evaluating.evaluation_id("e" * 64, evaluating.DEFAULT_RUBRIC)
         assert evaluating.evaluation_id("e" * 64, rubric) != other
+
+    def test_notes_for_graders_are_not_quoted_to_learners(self):
+        keyed = questions(RUBRIC, "json")["Photosynthesis"]
+        task = Task(keyed.question, keyed.answer_key, "Plants grow.", LearnerContext())
+        secrets = secrets_of(keyed.question, keyed.answer_key)
+        told = reply(ids=["c1", "c2"], feedback="It is light, water, carbon dioxide.")
+        withheld = without_answer(read(told, task), secrets, task)
+        assert "answerWithheld" in withheld.flags
+        assert "dioxide" not in withheld.feedback
+        kept = read(reply(ids=["c1", "c2"]), task)
+        assert without_answer(kept, secrets, task) == kept
 
     def test_suspicion_lowers_confidence(self):
         assert read(reply(suspicious=True), TASK).confidence == 20

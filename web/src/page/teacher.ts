@@ -9,6 +9,7 @@ import { emptyNotice, errorNotice, loadingNotice } from "./notices";
 import { plainOf, richInline } from "./rich";
 import { reviewPanel } from "./reviews";
 import type { Session } from "./session";
+import { spendPanel } from "./spending";
 import type { View } from "./view";
 
 const PAGE_SIZE = 20;
@@ -28,6 +29,7 @@ export function teacherView(session: Session, assignment: AssignmentForm): View 
     live.element,
     gradebookPanel(session, assignment.assignmentId),
     reviewPanel(session, assignment),
+    spendPanel(session, assignment.courseId),
     auditPanel(session, assignment.assignmentId),
   );
   return {
