@@ -137,7 +137,7 @@ async def test_every_fault_ends_within_the_deadline_in_an_error_of_ours(asked, t
             [each async for each in asked.stream(question, PAYER)]
     except LecternError as caught:
         error = caught
-    assert loop.time() - began < 1.3
+    assert loop.time() - began < 2.0  # its deadline is 1.0
     if fault == "no-usage":
         assert error is None
     else:
