@@ -417,7 +417,7 @@ class LeasedBudgets:
                     return
                 fresh = False
                 purse.report_seconds = min(purse.report_seconds * 2, _MOST_REPORT_SECONDS)
-                pause = min(0.002 * (1 << attempt), 0.1) * (0.5 + random.random())  # noqa: S311  no secret
+                pause = min(0.002 * (1 << attempt), 0.1) * (0.5 + random.random())  # noqa: S311  # nosec B311  no secret
                 await asyncio.sleep(pause)
         message = f"{SPENDING}: others are always faster"
         raise Unavailable(message)
@@ -520,7 +520,7 @@ class LeasedBudgets:
             if purse.report_at <= loop.time():
                 purse.report_at = loop.time() + purse.report_seconds
         while any(not each.is_idle for each in self._purses.values()):
-            await asyncio.sleep(_REPORT_SECONDS * (0.75 + random.random() / 2))  # noqa: S311  no secret
+            await asyncio.sleep(_REPORT_SECONDS * (0.75 + random.random() / 2))  # noqa: S311  # nosec B311  no secret
             self._count_orphans()
             due = [each for each in self._purses.values() if each.report_at <= loop.time()]
             for purse in due:

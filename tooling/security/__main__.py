@@ -17,7 +17,10 @@ PRODUCT = ["main.py", "functions", "shared"]
 STARTS_PROGRAMS = "B404,B603,B606,B607"
 """What the local runner and the tooling do on purpose."""
 
-NO_TEXT = r"(^|/)(uv\.lock|package-lock\.json|requirements\.txt|\.secrets\.baseline)$|^tests/data/golden/"
+NO_TEXT = (
+    r"(^|/)(uv\.lock|package-lock\.json|requirements\.txt|\.secrets\.baseline|prompts/manifest\.json)$"
+    r"|^tests/data/golden/"
+)
 
 ALLOWED_LICENCES = (
     "apache",
