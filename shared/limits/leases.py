@@ -304,7 +304,9 @@ class LeaseLimiter:
         key.left += points
         key.denied_until = 0
         if key.ends <= now:
-            key.left = 0  # it took too long: the points count, and nobody has them
+            # It took too long: nobody can have these points any more, so they go back.
+            unused, key.left = key.left, 0
+            self._keep(self._return(key, unused, number))
         elif key.left < key.waiting:
             # Who waits beyond the lease need not look again until something is free.
             key.denied_until = key.slots.free_at(limit, limit.cost)
