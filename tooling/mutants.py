@@ -78,6 +78,7 @@ EQUIVALENT: dict[str, str] = {
     "shared/learning/answers.py read_response: always: if adapter is None:": _SLOWER,
     "shared/budgets/ladder.py rungs: constant 0 of fold=0": "a midnight that comes twice ends no day earlier",
     "shared/budgets/ladder.py rungs: constant 32 of days=32": "33 days end there, too",
+    "shared/budgets/ladder.py rungs: constant 1 of day=1 (2)": "32 days from the second end there, too",
     "shared/catalog/catalog.py _Fresh.get: left out: self._kept.move_to_end(key)": (
         "decides only which of 2,000 values is read anew first"
     ),
