@@ -1,15 +1,11 @@
 """What keeps assignment documents true: merging, sweeping, cleaning up."""
 
-from shared.documents.expiring import remove_expired
 from shared.edge import endpoint
 from shared.edge.logs import log
 from shared.learning.facts import Fact
 from shared.topics import doorbell
 from shared.topics.base import ANSWERS_WAITING, Message
 from shared.wiring import Services
-
-EXPIRING = ("rateLimits", "spending")
-"""Collections whose documents say when they expire; ``firestore.indexes.json`` has their TTL policies."""
 
 
 class SweepReport(Fact):
@@ -51,9 +47,7 @@ async def clean_up(services: Services) -> CleanUpReport:
     """Join and archive segments, count everything again, and remove what has expired."""
     await services.sweep.run()
     tidied = await services.tidying.run()
-    expired = 0
-    for collection in EXPIRING:
-        expired += await remove_expired(services.documents, collection, services.now())
+    expired = await services.remove_expired()
     return CleanUpReport(
         assignments=tidied.assignments,
         joined=tidied.joined,

@@ -193,6 +193,12 @@ class Services:
 
         return TutoringRecords(self.documents)
 
+    async def remove_expired(self) -> int:
+        """Remove what says that it is over, where no TTL policy did; how many documents that were."""
+        from shared.documents.expiring import EXPIRING, remove_expired
+
+        return sum([await remove_expired(self.documents, each, self.now()) for each in EXPIRING])
+
     @cached_property
     def tidying(self) -> Tidying:
         """The daily clean-up."""

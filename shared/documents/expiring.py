@@ -5,6 +5,9 @@ from datetime import datetime
 from shared.documents.base import Delete, Document, Documents
 from shared.errors import PreconditionLost
 
+EXPIRING = ("rateLimits", "spending", "cachedReplies", "cacheLeases")
+"""Collections whose documents say when they expire; ``firestore.indexes.json`` has their TTL policies."""
+
 _PAGE = 300
 _MOST = 10_000
 

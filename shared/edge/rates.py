@@ -8,21 +8,19 @@ under a keyed hash of their id.
 
 import hmac
 import ipaddress
-import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from starlette.requests import Request
 
 from shared import metrics
+from shared.edge.logs import log
 from shared.edge.registry import RateClass
 from shared.limits.base import Limit, Verdict
 from shared.limits.heavy import HeavyHitters
 from shared.settings import Settings
 from shared.wiring import Services
-
-log = logging.getLogger("lectern")
 
 UNKNOWN = "ip:unknown"
 """The one bucket of all requests whose address nobody vouches for."""
@@ -118,9 +116,13 @@ def _blocked(rate: RateClass, by: str, key: str, provided: Services) -> None:
     metrics.rate_limited.labels(rate.value, by).inc()
     secret = provided.settings.receipt_key.get_secret_value().encode()
     hashed = hmac.digest(secret, b"limited:" + key.encode(), "sha256").hex()[:16]
-    told = _most.add(hashed)
-    if told:
-        log.warning("limits_met_most", extra={"most_limited": [f"{name} {count}" for name, count in told]})
+    if told := _most.add(hashed):
+        _tell(told)
+
+
+def _tell(most: Iterable[tuple[str, int]]) -> None:
+    listed = [f"{name} {count}" for name, count in most]
+    log.warning("limits_met_most", extra={"most_limited": listed})  # nosemgrep: a-log-line-is-a-name  it is
 
 
 @lru_cache(maxsize=4096)
