@@ -1,6 +1,7 @@
 """A small closed-loop HTTP/1.1 client: cheap enough not to be what is measured."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -67,7 +68,7 @@ async def run(
                 outcome.errors += 1
             if think_seconds:
                 await asyncio.sleep(think_seconds * (0.5 + random.random()))
-        connection.close()
+        await connection.close()
 
     await asyncio.gather(*(user() for _ in range(users)))
     outcome.duration = time.perf_counter() - began
@@ -93,16 +94,19 @@ class _Connection:
                 writer.write(request)
                 status = await _response(reader)
             except (OSError, asyncio.IncompleteReadError, ValueError):
-                self._streams = None
+                await self.close()
                 if reused:
                     continue
             break
         return status
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End it."""
         if self._streams is not None:
-            self._streams[1].close()
+            (_, writer), self._streams = self._streams, None
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
 
 async def _response(reader: asyncio.StreamReader) -> int:

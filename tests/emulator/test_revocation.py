@@ -43,7 +43,11 @@ def auth(emulators, project_id):
     auth.close()
 
 
-OLD = {"role": "teacher", "auth_time": int(time.time()) - 300, "iat": int(time.time()) - 300}
+@pytest.fixture
+def old():
+    """A teacher's claims, five minutes old."""
+    then = int(time.time()) - 300
+    return {"role": "teacher", "auth_time": then, "iat": then}
 
 
 @pytest.mark.parametrize(
@@ -55,25 +59,25 @@ OLD = {"role": "teacher", "auth_time": int(time.time()) - 300, "iat": int(time.t
     ],
     ids=["revoked", "disabled", "deleted"],
 )
-async def test_a_closed_account_is_refused_by_every_kind_of_function(auth, id_token, close):
+async def test_a_closed_account_is_refused_by_every_kind_of_function(auth, id_token, old, close):
     auth.change("tess", validSince=str(int(time.time()) - 600))
     async with deployed(id_token, check_revoked=True) as app:
-        course = await app.ok("create_course", {"title": "Course"}, uid="tess", **OLD)
+        course = await app.ok("create_course", {"title": "Course"}, uid="tess", **old)
         close(auth)
-        refused = await app.call("create_course", {"title": "Another"}, uid="tess", **OLD)
+        refused = await app.call("create_course", {"title": "Another"}, uid="tess", **old)
         assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
         # What a sensitive function has learnt holds for the others; they would have asked in a minute.
-        refused = await app.call("list_assignments", {"courseId": course["courseId"]}, uid="tess", **OLD)
+        refused = await app.call("list_assignments", {"courseId": course["courseId"]}, uid="tess", **old)
         assert refused.status_code == 401
 
 
-async def test_an_unreachable_directory_closes_sensitive_functions_only(auth, id_token):
+async def test_an_unreachable_directory_closes_sensitive_functions_only(auth, id_token, old):
     async with deployed(id_token, check_revoked=True) as app:
         auth.change("tess", validSince=str(int(time.time()) - 600))
-        course = await app.ok("create_course", {"title": "Course"}, uid="tess", **OLD)
+        course = await app.ok("create_course", {"title": "Course"}, uid="tess", **old)
         app.services.identity._accounts._directory._url = "http://127.0.0.1:9/nobody"
         app.services.identity._accounts._known.clear()
-        refused = await app.call("create_course", {"title": "Another"}, uid="tess", **OLD)
+        refused = await app.call("create_course", {"title": "Another"}, uid="tess", **old)
         assert refused.status_code == 503
         assert "retry-after" in refused.headers
-        await app.ok("list_assignments", {"courseId": course["courseId"]}, uid="tess", **OLD)
+        await app.ok("list_assignments", {"courseId": course["courseId"]}, uid="tess", **old)

@@ -40,6 +40,10 @@ class Store:
                     yield document["name"], (document.get("fields"), document["updateTime"])
                 yield from self._below(document["name"])
 
+    def unlimited(self) -> dict[str, Any]:
+        """The same without rate limits: a call that is refused counts, too."""
+        return {path: found for path, found in self.dump().items() if "/rateLimits/" not in path}
+
 
 @pytest.fixture
 async def lessons(id_token):
@@ -67,11 +71,11 @@ async def _ask_everything(lessons, id_token, store):
                 if caller.uid:
                     over = {"exp": 1, "iat": 0, "auth_time": 0} if caller.forgery else {}
                     headers["authorization"] = f"Bearer {id_token(caller.uid, **caller.claims, **over)}"
-                before = store.dump() if decided != 200 else None
+                before = store.unlimited() if decided != 200 else None
                 response = await lessons.app.post(function.name, json.dumps(request).encode(), headers)
                 assert status_of(response) == decided, (function.name, caller.name, course, response.text)
                 if before is not None:
                     assert before
-                    assert store.dump() == before, (function.name, caller.name, course)
+                    assert store.unlimited() == before, (function.name, caller.name, course)
                 asked += 1
     return asked
