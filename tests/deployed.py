@@ -38,21 +38,21 @@ class Deployed:
         self._id_token = id_token
         self._apps = {}
 
-    async def post(self, name, body=b"", headers=None) -> httpx.Response:
-        """Post raw bytes to a function."""
+    async def post(self, name, body=b"", headers=None, *, path="/") -> httpx.Response:
+        """Post raw bytes to a function, or to a path beneath it."""
         app = self._apps.get(name)
         if app is None:
             app = self._apps[name] = functions_framework.aio.create_asgi_app(name, str(ROOT / "main.py"))
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://functions.test") as client:
-            return await client.post("/", content=body, headers=headers)
+            return await client.post(path, content=body, headers=headers)
 
-    async def call(self, name, request, *, uid="", **claims) -> httpx.Response:
+    async def call(self, name, request, *, uid="", path="/", **claims) -> httpx.Response:
         """Call a function as plain REST, signed in as *uid* with these claims."""
         headers = {"content-type": "application/json"}
         if uid:
             headers["authorization"] = f"Bearer {self._id_token(uid, **claims)}"
-        return await self.post(name, json.dumps(request).encode(), headers)
+        return await self.post(name, json.dumps(request).encode(), headers, path=path)
 
     async def ok(self, name, request, *, uid="", **claims) -> dict:
         """Call a function and return its reply, which must be a success."""
