@@ -73,7 +73,9 @@ async def _ask_everything(lessons, id_token, store):
                     headers["authorization"] = f"Bearer {id_token(caller.uid, **caller.claims, **over)}"
                 before = store.unlimited() if decided != 200 else None
                 response = await lessons.app.post(function.name, json.dumps(request).encode(), headers)
-                assert status_of(response) == decided, (function.name, caller.name, course, response.text)
+                # Who may decide about an evaluation hears of it when somebody else has.
+                may = {200, 409} if decided == 200 else {decided}
+                assert status_of(response) in may, (function.name, caller.name, course, response.text)
                 if before is not None:
                     assert before
                     assert store.unlimited() == before, (function.name, caller.name, course)
