@@ -15,6 +15,7 @@ from shared import metrics
 from shared.documents.base import Create
 from shared.documents.firestore import FirestoreDocuments
 from shared.documents.metering import TOTAL
+from shared.errors import Unavailable
 from shared.learning.answers import AnswerSubmitted, decode, encode
 from shared.ledger.base import PENDING
 from shared.ledger.history import History
@@ -41,7 +42,12 @@ async def merge_all(worker: Merger, events: Sequence[AnswerSubmitted], *, togeth
 
     async def offer(part: Sequence[AnswerSubmitted]) -> None:
         async with gate:
-            await worker.merge(part, by="message")
+            while True:
+                try:
+                    await worker.merge(part, by="message")
+                except Unavailable:
+                    continue  # its message comes again
+                return
 
     began = time.perf_counter()
     await asyncio.gather(*(offer(events[at : at + together]) for at in range(0, len(events), together)))
