@@ -118,9 +118,6 @@ gateway_retries = Counter(
 gateway_breaker_open = Gauge(
     "lectern_gateway_breaker_open", "1 while the provider is left alone because it failed.", registry=REGISTRY
 )
-gateway_connections = Gauge(
-    "lectern_gateway_connections", "Connections to the provider ever made.", registry=REGISTRY
-)
 gateway_first_token_seconds = Histogram(
     "lectern_gateway_first_token_seconds",
     "Time to the first piece of a streamed reply, by task.",
