@@ -61,25 +61,34 @@ class Spender:
 
     def __init__(self, address, project, uid, ceilings):
         numbers = [ceilings.learner_day, ceilings.course_day, ceilings.tenant_day]
-        self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "tests.budgets_worker",
-                address,
-                project,
-                uid,
-                "algebra",
-                *map(str, numbers),
-            ],
+        self._command = [sys.executable, "-m", "tests.budgets_worker", address, project, uid, "algebra"]
+        self._command += map(str, numbers)
+        # A fork of a process in which gRPC's threads are at work may end before it becomes another program.
+        for _ in range(3):
+            self.process = self._started()
+            if self.process.stdout.readline() == b"ready\n":
+                break
+            self.close()
+        else:
+            raise AssertionError("it does not start")
+        self.process.stdin.write(b"\n")
+        self.process.stdin.flush()
+
+    def _started(self):
+        return subprocess.Popen(
+            self._command,
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             preexec_fn=die_with_parent,
         )
-        assert self.process.stdout.readline() == b"ready\n"
-        self.process.stdin.write(b"\n")
-        self.process.stdin.flush()
+
+    def close(self):
+        """End it, however far it got."""
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
 
     def paid(self):
         """What the provider was paid by this process, which ends, and how often it was refused."""
@@ -115,7 +124,7 @@ async def test_killed_processes_never_pass_a_ceiling(documents, project_id, emul
             paid, refused = paid + nanos, refused + refusals
     finally:
         for each in spenders:
-            each.process.kill()
+            each.close()
     budgets = LeasedBudgets(documents, ceilings, now=lambda: datetime.now(UTC))
     [day] = await budgets.spent(Scope.COURSE, "algebra")
     figures.note(kills=KILLS, paid=paid, ceiling=ceilings.course_day)
