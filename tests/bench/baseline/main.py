@@ -20,9 +20,3 @@ async def create_answer(request: Request) -> JSONResponse:
     document = {**body, "studentId": "student", "submittedAt": firestore.SERVER_TIMESTAMP}
     await _clients[0].collection("baselineAnswers").document(name).create(document)
     return JSONResponse({"eventId": name}, status_code=202)
-
-
-@functions_framework.aio.http
-async def hello(_request: Request) -> str:
-    """Nothing at all."""
-    return "hello"
