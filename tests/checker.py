@@ -416,7 +416,7 @@ def _table(form: Form, answers: Iterable[Answer]) -> _Table:
                 column.credits.append(credit)
         if all(row.get(question, (None,))[0] is not None for question in machine):
             complete.append(
-                [row[q][0] * int(form.assignment.by_id[q].weight * 1000) for q in machine]  # type: ignore[operator]
+                [row[q][0] * int(form.assignment.by_id[q].weight * 1000) for q in machine]  # type: ignore[operator]  # graded by machine: never None
             )
     return _Table(len(cells), columns, complete, machine)
 

@@ -177,7 +177,7 @@ def _whole(value: object) -> bool:
 
 
 def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 2  # noqa: PLR2004
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 2  # noqa: PLR2004  OpenAI's range
 
 
 def _one(value: object) -> bool:
@@ -241,7 +241,7 @@ def _messages(value: object) -> bool:
 
 def _texts(value: object) -> bool:
     several = isinstance(value, list) and 0 < len(value) <= _MOST_INPUTS
-    return isinstance(value, str) or (several and all(map(_text, value)))  # type: ignore[call-overload]
+    return isinstance(value, str) or (several and all(map(_text, value)))  # type: ignore[call-overload]  # several: it is a list
 
 
 def _input(value: object) -> bool:

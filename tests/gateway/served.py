@@ -82,7 +82,7 @@ async def served(tutor, *, ceilings=None, documents=None, **settings):
     server.capture_signals = contextlib.nullcontext
     with wiring.using(services):
         task = asyncio.create_task(server.serve())
-        while not server.started:  # noqa: ASYNC110
+        while not server.started:  # noqa: ASYNC110  uvicorn has only this flag
             await asyncio.sleep(0.005)
         port = server.servers[0].sockets[0].getsockname()[1]
         try:

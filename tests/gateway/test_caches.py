@@ -279,7 +279,7 @@ async def test_five_hundred_in_four_processes_make_one_call_upstream(backend, tu
         environment |= {**emulators.environment(), "GOOGLE_CLOUD_PROJECT": project}
     command = [sys.executable, str(ROOT / "tests/gateway/asking.py"), "125", f"why, {os.getpid()}?"]
     processes = [
-        subprocess.Popen(  # noqa: ASYNC220
+        subprocess.Popen(  # noqa: ASYNC220  it is not waited for
             command, env=environment, stdout=subprocess.PIPE, preexec_fn=die_with_parent
         )
         for _ in range(4)

@@ -203,7 +203,7 @@ async def test_a_client_that_retries_gets_through(place, tutor):
     tutor.fault = "500"
 
     async def mend():
-        while tutor.total < 3:  # noqa: ASYNC110
+        while tutor.total < 3:  # noqa: ASYNC110  another process counts
             await asyncio.sleep(0.01)
         tutor.fault = ""
 

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 
-def values_of(schema: dict[str, Any], definitions: dict[str, Any] | None = None) -> st.SearchStrategy[Any]:  # noqa: C901
+def values_of(schema: dict[str, Any], definitions: dict[str, Any] | None = None) -> st.SearchStrategy[Any]:  # noqa: C901  one case per kind of schema
     """Values that *schema* allows."""
     definitions = schema.get("$defs", {}) if definitions is None else definitions
     if "$ref" in schema:

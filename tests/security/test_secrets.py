@@ -64,7 +64,7 @@ def written(monkeypatch):
 
 
 @pytest.mark.parametrize("function", client_calls(), ids=lambda each: each.name)
-async def test_no_secret_is_in_any_log_reply_or_message_whatever_fails(  # noqa: C901
+async def test_no_secret_is_in_any_log_reply_or_message_whatever_fails(  # noqa: C901  every failure of every function
     function, caplog, written
 ):
     """G20: with every part failing in every way, in the words of a library that quotes all it knows."""
@@ -96,7 +96,7 @@ async def test_no_secret_is_in_any_log_reply_or_message_whatever_fails(  # noqa:
 
             for request in REQUESTS[function.name](lessons, "own"):
                 if "answer" in request and "text" in request["answer"]:
-                    request = {**request, "answer": {"text": SECRETS["answer"]}}  # noqa: PLW2901
+                    request = {**request, "answer": {"text": SECRETS["answer"]}}  # noqa: PLW2901  the same request, with a secret
                 documents._before = before
                 for caller in (who, CALLERS["the course's teacher"]):
                     lessons.app.services.__dict__.pop("catalog", None)

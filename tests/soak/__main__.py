@@ -240,7 +240,7 @@ def table(state: State) -> str:
         results = [state.done[unit.command] for unit in mine if unit.command in state.done]
         measured: dict[str, float] = {}
         for result in results:
-            for name, value in result["figures"].items():  # type: ignore[attr-defined]
+            for name, value in result["figures"].items():  # type: ignore[attr-defined]  # read from JSON
                 measured[name] = _joined(name, measured.get(name), value)
         shown = ", ".join(
             f"{name.replace('_', ' ')} {value:,.{_digits(value)}f}" for name, value in measured.items()

@@ -95,7 +95,7 @@ async def test_a_64_bit_integer_that_is_none_is_refused(app, value):
 def test_a_log_line_says_where_it_broke_and_not_what_the_library_quoted():
     try:
         try:
-            raise KeyError("the learner's answer")  # noqa: TRY301
+            raise KeyError("the learner's answer")  # noqa: TRY301  stands for a library's
         except KeyError as error:
             raise Unavailable("Firestore: UNAVAILABLE") from error
     except Unavailable as error:
