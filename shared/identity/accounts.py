@@ -85,7 +85,8 @@ class Accounts:
             answer = self._want(uid)
             if age > _BELIEVED_SECONDS:
                 await asyncio.shield(answer)
-        if uid in self._known:
+        asked_at, _ = self._known.get(uid, (float("-inf"), None))
+        if asked_at >= issued_at:  # a token that Auth issued since knows better
             self._judge(uid, signed_in_at)
 
     def _judge(self, uid: str, signed_in_at: float) -> None:

@@ -48,6 +48,18 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             self._running = False
             events._set_running_loop(None)
 
+    def run_alone(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Run *work* to its end, then end whatever else is under way."""
+
+        async def main() -> None:
+            await work
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for each in others:
+                each.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+
+        self.run(main())
+
     def _turn(self) -> None:
         if not self._ready:
             while self._timers and self._timers[0][2].cancelled():

@@ -110,6 +110,17 @@ class TestUsualFunctions:
         with pytest.raises(NotSignedIn):
             await accounts.check("ann", **ANN, at_once=False)
 
+    async def test_an_account_that_was_opened_again_is_let_in_with_its_new_token(
+        self, accounts, directory, clock
+    ):
+        directory.accounts["ann"] = Account(valid_since=0.0, disabled=True)
+        clock.now = 1070.0
+        with pytest.raises(NotSignedIn):
+            await accounts.check("ann", **ANN, at_once=False)
+        directory.accounts["ann"] = Account(valid_since=0.0)
+        clock.now = 1080.0
+        await accounts.check("ann", signed_in_at=1000.0, issued_at=1079.0, at_once=False)
+
     async def test_many_share_a_question_of_a_hundred_at_most(self, accounts, directory, clock):
         clock.now = 1100.0
         for number in range(250):

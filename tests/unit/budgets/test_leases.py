@@ -78,15 +78,7 @@ class Town:
 
     def run(self, work):
         """Do *work*, then end whatever else is under way."""
-
-        async def main():
-            await work
-            others = asyncio.all_tasks() - {asyncio.current_task()}
-            for each in others:
-                each.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
-
-        self.loop.run(main())
+        self.loop.run_alone(work)
 
     def kill(self, number):
         self.kills += 1
