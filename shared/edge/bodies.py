@@ -18,6 +18,7 @@ _INT64_TYPES = {
 }
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 _FORBIDDEN_CHARACTER = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_ESCAPE_OR_DELETE = re.compile(r"[\\\x7f]")
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -35,15 +36,16 @@ def parse(raw: bytes) -> object:
     except UnicodeDecodeError:
         message = "the body is not UTF-8"
         raise InvalidRequest(message) from None
-    _check_depth(text)
+    if text.count("{") + text.count("[") > MAX_DEPTH:
+        _check_depth(text)
     try:
-        value = json.loads(
-            text, object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant
-        )
+        value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         message = f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         raise InvalidRequest(message) from None
-    _check_text(value)
+    # The decoder refuses control characters that are not escaped, all but one; UTF-8 has no half surrogates.
+    if _ESCAPE_OR_DELETE.search(text):
+        _check_text(value)
     return value
 
 
@@ -121,6 +123,11 @@ def _float(text: str) -> float:
 def _constant(name: str) -> object:
     message = f"the body has {name}, which is not JSON"
     raise InvalidRequest(message)
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant
+)
 
 
 def _check_text(value: object) -> None:

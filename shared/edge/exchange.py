@@ -5,13 +5,14 @@ It is the same for every function; what a function adds is in ``endpoint``.
 """
 
 import asyncio
+import os
 import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, TypeVar
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
@@ -20,7 +21,7 @@ from starlette.responses import Response
 from shared import metrics
 from shared.documents.metering import Bill, bill, divided
 from shared.edge import problems, rates
-from shared.edge.logs import configure, log
+from shared.edge.logs import configure, log, log_request
 from shared.edge.registry import Deployment, PassThrough, Role
 from shared.errors import (
     DeadlineExceeded,
@@ -37,8 +38,16 @@ from shared.limits.base import Verdict
 from shared.settings import Settings
 from shared.wiring import Services, services
 
+if TYPE_CHECKING:
+    from prometheus_client import Counter, Histogram
+
 _CORS_MAX_AGE_SECONDS = 3600
 _ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+_VARY = (b"vary", b"Origin")
+_EXPOSED = (
+    b"access-control-expose-headers",
+    b"Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-Id",
+)
 _ALLOWED_HEADERS = "authorization, content-type, x-firebase-appcheck, firebase-instance-id-token"
 _OPENAI_HEADERS = ", ".join(
     ["openai-organization", "openai-project"]
@@ -65,7 +74,7 @@ _UNSUPPORTED_MEDIA_TYPE = 415
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-@dataclass(slots=True)
+@dataclass
 class Exchange:
     """
     One request on its way through the border.
@@ -90,6 +99,11 @@ class Exchange:
     began: float = field(default_factory=time.perf_counter)
     spent: Bill = field(default_factory=Bill)
 
+    @cached_property
+    def fields(self) -> dict[bytes, bytes]:
+        """The request's headers by their lower-case names; of one that is sent several times, the last."""
+        return dict(self.request.scope["headers"])
+
     def still_billed(self) -> AbstractContextManager[None]:
         """Charge to this request what is charged within the block."""
         return divided((self.spent,))
@@ -103,7 +117,7 @@ async def answer(request: Request, deployment: Deployment, serve: Serve) -> Resp
     """Serve one request of *deployment*; whatever happens, the reply is one of ours, and noted."""
     configure()
     settings = services().settings
-    exchange = Exchange(request, deployment, settings, request_id=uuid.uuid4().hex)
+    exchange = Exchange(request, deployment, settings, request_id=os.urandom(16).hex())
     methods = ("GET", "POST") if isinstance(deployment.trigger, PassThrough) else ("POST",)
     with bill(deployment.name) as exchange.spent:
         if request.method == "OPTIONS" and deployment.for_clients:
@@ -117,11 +131,12 @@ async def answer(request: Request, deployment: Deployment, serve: Serve) -> Resp
             )
         else:
             response = await _guarded(exchange, serve)
+    headers = response.raw_headers
     if deployment.for_clients:
-        _allow_origin(request, settings, response)
+        _allow_origin(exchange, headers)
         if exchange.rate is not None:
-            response.headers.update(exchange.rate.headers)
-    response.raw_headers += [(b"x-request-id", exchange.request_id.encode()), *_ALWAYS]
+            headers += exchange.rate.raw_headers
+    headers += ((b"x-request-id", exchange.request_id.encode()), *_ALWAYS)
     if not exchange.goes_on:
         finish(exchange, response.status_code)
     return response
@@ -129,8 +144,8 @@ async def answer(request: Request, deployment: Deployment, serve: Serve) -> Resp
 
 async def _guarded(exchange: Exchange, serve: Serve) -> Response:
     if exchange.deployment.for_clients and exchange.request.method == "POST":
-        kind = exchange.request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json":
+        kind = exchange.fields.get(b"content-type", b"")
+        if kind != b"application/json" and kind.partition(b";")[0].strip().lower() != b"application/json":
             return _plain_problem(
                 exchange, _UNSUPPORTED_MEDIA_TYPE, "Only application/json is understood here", {}
             )
@@ -180,33 +195,44 @@ async def read_body(exchange: Exchange) -> bytes:
         TooLarge: it is larger than the function reads.
     """
     request, most = exchange.request, exchange.deployment.max_body_bytes
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    if exchange.fields.get(b"content-encoding", b"identity").lower() != b"identity":
         message = "compressed bodies are not read"
         raise InvalidRequest(message)
     chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
+    size, more = 0, True
+    while more:
+        event = await request.receive()
+        if event["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk, more = event.get("body", b""), event.get("more_body", False)
         size += len(chunk)
         if size > most:
             message = f"the body is larger than {most} bytes"
             raise TooLarge(message)
         chunks.append(chunk)
-    body = b"".join(chunks)
+    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
     # Known this early so that even a refusal to sign in leaves in the envelope that the SDK reads.
     exchange.callable_envelope = body[:64].lstrip().startswith(b'{"data"')
     return body
 
 
-def _bearer(request: Request) -> str:
-    values = request.headers.getlist("authorization")
-    if len(values) != 1:
+def _bearer(exchange: Exchange) -> str:
+    value = exchange.fields.get(b"authorization")
+    if value is None or _times_sent(exchange, b"authorization") != 1:
         message = "sign in, and send your ID token once, as a bearer token"
         raise NotSignedIn(message)
-    scheme, _, token = values[0].partition(" ")
+    scheme, _, token = value.decode("latin-1").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         message = "the Authorization header is not a bearer token"
         raise NotSignedIn(message)
     return token.strip()
+
+
+def _times_sent(exchange: Exchange, name: bytes) -> int:
+    sent = exchange.request.scope["headers"]
+    if len(sent) == len(exchange.fields):
+        return 1  # no header was sent twice, and the caller has found this one
+    return sum(each == name for each, _ in sent)
 
 
 async def signed_in(exchange: Exchange, provided: Services) -> Principal:
@@ -218,20 +244,20 @@ async def signed_in(exchange: Exchange, provided: Services) -> Principal:
         NotSignedIn: nobody vouches for them, or for their app where App Check is enforced.
         NotAllowed: the function is not for their role.
     """
-    address = rates.address(exchange.request, exchange.settings.hops)
-    _within(exchange, rates.of_address(exchange.deployment.rate, address, provided))
+    rate = exchange.deployment.rate
+    address = rates.address(exchange.request, exchange.settings.hops) if rate.by_address else rates.UNKNOWN
+    _within(exchange, rates.of_address(rate, address, provided))
     mode = exchange.settings.app_check
     if mode != "off":
         try:
-            await provided.identity.check_app(exchange.request.headers.get("x-firebase-appcheck", ""))
+            token = exchange.fields.get(b"x-firebase-appcheck", b"").decode("latin-1")
+            await provided.identity.check_app(token)
         except NotSignedIn:
             log.warning("app_check_failed", extra={"function": exchange.deployment.name})
             if mode == "enforce":
                 raise
-    principal = await provided.identity.principal(
-        _bearer(exchange.request), at_once=exchange.deployment.sensitive
-    )
-    _within(exchange, await rates.of_user(exchange.deployment.rate, principal.uid, address, provided))
+    principal = await provided.identity.principal(_bearer(exchange), at_once=exchange.deployment.sensitive)
+    _within(exchange, await rates.of_user(rate, principal.uid, address, provided))
     if exchange.deployment.role is Role.TEACHER and not principal.is_teacher:
         message = "only teachers may do this"
         raise NotAllowed(message)
@@ -261,7 +287,7 @@ async def from_platform(exchange: Exchange, provided: Services) -> None:
     settings = exchange.settings
     if settings.emulated and settings.project.startswith("demo-"):
         return  # the emulators sign nothing
-    await provided.identity.check_platform(_bearer(exchange.request))
+    await provided.identity.check_platform(_bearer(exchange))
 
 
 def _failure(exchange: Exchange, error: BaseException) -> Response:
@@ -311,14 +337,11 @@ def _preflight(deployment: Deployment, methods: Sequence[str]) -> Response:
     )
 
 
-def _allow_origin(request: Request, settings: Settings, response: Response) -> None:
-    response.headers["Vary"] = "Origin"
-    origin = request.headers.get("origin")
-    if origin is not None and origin in settings.allowed_origins:
-        response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Expose-Headers"] = (
-            "Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-Id"
-        )
+def _allow_origin(exchange: Exchange, headers: list[tuple[bytes, bytes]]) -> None:
+    headers.append(_VARY)
+    origin = exchange.fields.get(b"origin")
+    if origin is not None and origin.decode("latin-1") in exchange.settings.allowed_origins:
+        headers += ((b"access-control-allow-origin", origin), _EXPOSED)
 
 
 def as_json(value: object, status: int, *, media_type: str = "application/json") -> Response:
@@ -326,10 +349,19 @@ def as_json(value: object, status: int, *, media_type: str = "application/json")
     return Response(orjson.dumps(value), status_code=status, media_type=media_type)
 
 
-def _trace(request: Request) -> str:
+def _trace(exchange: Exchange) -> str:
     """The caller's trace, if it is one: a header is anybody's text, and logs take no text from anybody."""
-    value = request.headers.get("traceparent", "")
-    return value if _TRACEPARENT.fullmatch(value) else ""
+    value = exchange.fields.get(b"traceparent")
+    if value is None:
+        return ""
+    text = value.decode("latin-1")
+    return text if _TRACEPARENT.fullmatch(text) else ""
+
+
+@lru_cache(maxsize=1024)
+def _meters(name: str, status: int) -> "tuple[Counter, Histogram]":
+    """What a request to the function *name* that ended with *status* is counted by."""
+    return metrics.requests.labels(name, str(status)), metrics.request_seconds.labels(name)
 
 
 def finish(exchange: Exchange, status: int) -> None:
@@ -341,19 +373,19 @@ def finish(exchange: Exchange, status: int) -> None:
     status = exchange.outcome or status
     name, spent = exchange.deployment.name, exchange.spent
     seconds = time.perf_counter() - exchange.began
-    metrics.requests.labels(name, str(status)).inc()
-    metrics.request_seconds.labels(name).observe(seconds)
-    log.info(
-        "request",
-        extra={
+    count, observe = _meters(name, status)
+    count.inc()
+    observe.observe(seconds)
+    log_request(
+        {
             "function": name,
             "status": status,
             "duration_ms": round(seconds * 1000, 1),
             "request_id": exchange.request_id,
-            "trace": _trace(exchange.request),
+            "trace": _trace(exchange),
             "reads": spent.reads,
             "writes": spent.writes,
             "deletes": spent.deletes,
             "rpcs": spent.rpcs,
-        },
+        }
     )

@@ -47,10 +47,10 @@ def address(request: Request, hops: int) -> str:
 def of_address(rate: RateClass, bucket: str, provided: Services) -> Verdict | None:
     """What the limit of an address says, within this process; None where there is none."""
     settings = provided.settings
-    if not settings.rate_limiting or rate is RateClass.SUBMIT:
+    if not settings.rate_limiting or not rate.by_address:
         return None
-    limit = Limit("ip", bucket, settings.rate_ip_points, settings.rate_window_seconds)
-    verdict = provided.local_limiter.take_now([limit])
+    limit = _limit("ip", bucket, settings.rate_ip_points, settings.rate_window_seconds)
+    verdict = provided.local_limiter.take_now((limit,))
     if not verdict.allowed:
         _blocked(rate, "ip", bucket, provided)
     return verdict
@@ -66,14 +66,14 @@ async def of_user(rate: RateClass, uid: str, bucket: str, provided: Services) ->
     settings = provided.settings
     if not settings.rate_limiting:
         return None
-    mine = Limit(rate.value, f"uid:{uid}", points(rate, settings), settings.rate_window_seconds)
+    mine = _limit(rate.value, f"uid:{uid}", points(rate, settings), settings.rate_window_seconds)
     if not rate.shared:
-        verdict = provided.local_limiter.take_now([mine])
+        verdict = provided.local_limiter.take_now((mine,))
     else:
-        theirs = Limit(
+        theirs = _limit(
             f"{rate.value}-ip", bucket, settings.rate_shared_ip_points, settings.rate_window_seconds
         )
-        verdict = await provided.limiter.take([mine, theirs])
+        verdict = await provided.limiter.take((mine, theirs))
     if not verdict.allowed:
         _blocked(rate, "user" if verdict.name == mine.name else "ip", mine.key, provided)
     return verdict
@@ -90,6 +90,12 @@ def points(rate: RateClass, settings: Settings) -> int:
             return settings.rate_lesson_points
         case RateClass.UPLOAD:
             return settings.rate_upload_points
+
+
+@lru_cache(maxsize=16_384)
+def _limit(name: str, key: str, points: int, seconds: int) -> Limit:
+    """The same limit, made once for all calls that it counts."""
+    return Limit(name, key, points, seconds)
 
 
 class _Most:

@@ -41,6 +41,11 @@ class RateClass(StrEnum):
     UPLOAD = "upload"
 
     @property
+    def by_address(self) -> bool:
+        """Whether an address' calls count, beside the user's."""
+        return self is not RateClass.SUBMIT
+
+    @property
     def shared(self) -> bool:
         """Whether all instances count together."""
         return self in {RateClass.AI, RateClass.LESSON, RateClass.UPLOAD}

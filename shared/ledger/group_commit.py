@@ -62,7 +62,7 @@ class GroupCommit:
         else:
             self._waiting[path] = waiting
         self._take_off()
-        return await asyncio.shield(waiting.outcome)
+        return await waiting.outcome
 
     def _take_off(self) -> None:
         if (self._waiting or self._later) and len(self._flying) < _IN_FLIGHT:

@@ -9,12 +9,13 @@ stores keep windows in slices (see ``windows``) and processes hold points that t
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import NamedTuple, Protocol
 
 MICROSECONDS = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Limit:
     """
     ``points`` in any ``seconds`` for *key*, of which one call takes ``cost``.
@@ -34,15 +35,19 @@ class Limit:
             message = f"{self.cost} of {self.points} points in {self.seconds} s cannot be taken"
             raise ValueError(message)
 
-    @property
+    @cached_property
+    def id(self) -> tuple[str, str, int]:
+        """What makes it another limit: points and cost do not."""
+        return self.name, self.key, self.seconds
+
+    @cached_property
     def digest(self) -> str:
         """What stores call this limit: 32 hexadecimal digits that tell nobody's address or id."""
         text = f"{self.name}\0{self.key}\0{self.seconds}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """
     What became of a call, as told by its tightest limit.
 
@@ -58,13 +63,13 @@ class Verdict:
     retry_after_seconds: int
 
     @property
-    def headers(self) -> dict[str, str]:
-        """``X-RateLimit-Limit``, ``-Remaining`` and ``-Reset`` (in seconds from now)."""
-        return {
-            "X-RateLimit-Limit": str(self.limit),
-            "X-RateLimit-Remaining": str(self.remaining),
-            "X-RateLimit-Reset": str(self.reset_seconds),
-        }
+    def raw_headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """``X-RateLimit-Limit``, ``-Remaining`` and ``-Reset`` (in seconds from now), as they are sent."""
+        return (
+            (b"x-ratelimit-limit", b"%d" % self.limit),
+            (b"x-ratelimit-remaining", b"%d" % self.remaining),
+            (b"x-ratelimit-reset", b"%d" % self.reset_seconds),
+        )
 
 
 class Limiter(Protocol):
@@ -79,8 +84,7 @@ class Limiter(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """How one limit stands: points in use, microseconds until the cost fits, and until all is free."""
 
     limit: Limit
@@ -96,14 +100,14 @@ def verdict(standings: Sequence[Standing]) -> Verdict:
         told = max(refusing, key=lambda each: each.wait)
     else:
         told = min(standings, key=lambda each: (each.limit.points - each.used) / each.limit.points)
-    return Verdict(
-        allowed=not refusing,
-        name=told.limit.name,
-        limit=told.limit.points,
-        remaining=max(told.limit.points - told.used, 0),
-        reset_seconds=_up(told.reset),
-        retry_after_seconds=_up(told.wait),
-    )
+    return verdict_of(told)
+
+
+def verdict_of(told: Standing) -> Verdict:
+    """What one limit says by itself: a call is refused while its cost does not fit."""
+    limit = told.limit
+    left = limit.points - told.used
+    return Verdict(told.wait <= 0, limit.name, limit.points, max(left, 0), _up(told.reset), _up(told.wait))
 
 
 def _up(microseconds: int) -> int:

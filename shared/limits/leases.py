@@ -212,7 +212,7 @@ class LeaseLimiter:
         )
 
     def _now(self) -> int:
-        return int(self._clock() * MICROSECONDS)
+        return round(self._clock() * MICROSECONDS)
 
     def _key(self, limit: Limit) -> _Key:
         digest = limit.digest

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-from shared.limits.base import MICROSECONDS, Limit, Verdict, verdict
+from shared.limits.base import MICROSECONDS, Limit, Verdict, verdict, verdict_of
 from shared.limits.windows import Window
 
 _MOST_KEYS = 100_000
@@ -24,7 +24,12 @@ class MemoryLimiter:
 
     def take_now(self, limits: Sequence[Limit]) -> Verdict:
         """See ``Limiter.take``; without waiting for anything."""
-        now = int(self._clock() * MICROSECONDS)
+        now = round(self._clock() * MICROSECONDS)
+        if len(limits) == 1:
+            limit = limits[0]
+            window = self._window(limit)
+            standing = window.standing(limit, now)
+            return verdict_of(standing if standing.wait else window.take(limit, now))
         windows = [self._window(limit) for limit in limits]
         before = [window.standing(limit, now) for window, limit in zip(windows, limits, strict=True)]
         if any(each.wait for each in before):
@@ -41,7 +46,7 @@ class MemoryLimiter:
             self._window(limit).give_back(limit.cost)
 
     def _window(self, limit: Limit) -> Window:
-        key = (limit.name, limit.key, limit.seconds)
+        key = limit.id
         window = self._windows.get(key)
         if window is None:
             window = self._windows[key] = Window()
