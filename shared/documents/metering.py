@@ -11,8 +11,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING
 
 from shared import metrics
+
+if TYPE_CHECKING:
+    from prometheus_client import Counter
 
 KINDS = ("reads", "writes", "deletes", "rpcs")
 
@@ -52,7 +57,7 @@ def charge(*, reads: int = 0, writes: int = 0, deletes: int = 0) -> None:
             by_function[payer.function] = by_function.get(payer.function, 0) + share
         for function, total in by_function.items():
             if total:
-                metrics.billed_operations.labels(function, kind).inc(total)
+                _billed(function, kind).inc(total)
 
 
 def current() -> tuple[Bill, ...]:
@@ -85,6 +90,11 @@ def divided(among: Sequence[Bill]) -> Iterator[None]:
         yield
     finally:
         _current.set(before)  # not by its token: a coroutine that was abandoned is closed in any context
+
+
+@cache
+def _billed(function: str, kind: str) -> "Counter":
+    return metrics.billed_operations.labels(function, kind)
 
 
 def _shares(count: int, payers: int) -> list[int]:

@@ -1,6 +1,8 @@
 """Puts answers on record: one document each, created once."""
 
 from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
 
 from shared import metrics
 from shared.documents.base import Documents
@@ -9,7 +11,15 @@ from shared.learning.answers import AnswerSubmitted, decode, encode, payload_dig
 from shared.ledger.base import PENDING, pending_path
 from shared.ledger.group_commit import GroupCommit
 
+if TYPE_CHECKING:
+    from prometheus_client import Counter
+
 _TRIES = 4
+
+
+@cache
+def _accepted(source: str, outcome: str) -> "Counter":
+    return metrics.answers_accepted.labels(source, outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +54,20 @@ class PendingAnswers:
         for _ in range(_TRIES):
             creation = await self._group_commit.create(path, {"event": text}, size=len(text))
             if not creation.existed:
-                metrics.answers_accepted.labels(event.source, "new").inc()
+                _accepted(event.source, "new").inc()
                 return Recorded(event, text, duplicate=False)
             [stored] = await self._documents.get([path])
             if stored is None:
                 continue  # merged and removed since; recorded again, the registers will know it
             if creation.repeated and stored.fields["event"] == text:
-                metrics.answers_accepted.labels(event.source, "new").inc()
+                _accepted(event.source, "new").inc()
                 return Recorded(event, text, duplicate=False)  # ours: the reply to the first try was lost
             known = decode(stored.fields["event"])
             if payload_digest(known) != payload_digest(event):
-                metrics.answers_accepted.labels(event.source, "conflict").inc()
+                _accepted(event.source, "conflict").inc()
                 message = "this submissionId is on record with another answer"
                 raise Conflict(message)
-            metrics.answers_accepted.labels(event.source, "duplicate").inc()
+            _accepted(event.source, "duplicate").inc()
             return Recorded(known, stored.fields["event"], duplicate=True)
         message = "the answer could not be put on record"
         raise Unavailable(message)

@@ -1,12 +1,13 @@
 """The doorbell of merging: sealed copies of answers, many to a message, one shard each."""
 
 import asyncio
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import orjson
 
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, Unavailable
 from shared.learning.answers import AnswerSubmitted, decode
 from shared.learning.receipts import is_sealed
 from shared.topics.base import Message, Topic
@@ -27,7 +28,7 @@ class Sealed:
 class _Bundle:
     answers: list[Sealed] = field(default_factory=list)
     size: int = 0
-    sent: asyncio.Task[None] | None = None
+    waiting: list[asyncio.Future[None]] = field(default_factory=list)
 
 
 class Doorbell:
@@ -50,11 +51,25 @@ class Doorbell:
         if bundle is None or len(bundle.answers) >= _MOST_TOGETHER or bundle.size >= _MOST_BYTES:
             bundle = self._filling[shard_key] = _Bundle()
             before = self._flying.get(shard_key)
-            bundle.sent = self._flying[shard_key] = asyncio.create_task(self._send(shard_key, bundle, before))
+            task = self._flying[shard_key] = asyncio.create_task(self._send(shard_key, bundle, before))
+            task.add_done_callback(functools.partial(self._sent, shard_key, bundle))
         bundle.answers.append(answer)
         bundle.size += len(answer.text)
-        if bundle.sent is not None:
-            await asyncio.shield(bundle.sent)
+        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        bundle.waiting.append(told)
+        await told
+
+    def _sent(self, shard_key: str, bundle: _Bundle, task: asyncio.Task[None]) -> None:
+        if self._flying.get(shard_key) is task:
+            del self._flying[shard_key]
+        failure = Unavailable("the process is ending") if task.cancelled() else task.exception()
+        for told in bundle.waiting:
+            if told.done():
+                continue  # a caller that gave up
+            if failure is None:
+                told.set_result(None)
+            else:
+                told.set_exception(failure)
 
     async def _send(self, shard_key: str, bundle: _Bundle, before: asyncio.Task[None] | None) -> None:
         # While one message of a shard is under way, the next one fills.
@@ -64,11 +79,7 @@ class Doorbell:
             await asyncio.sleep(0)
         if self._filling.get(shard_key) is bundle:
             del self._filling[shard_key]
-        try:
-            await self._topic.publish(Message(write(bundle.answers), ordering_key=shard_key))
-        finally:
-            if self._flying.get(shard_key) is bundle.sent:
-                del self._flying[shard_key]
+        await self._topic.publish(Message(write(bundle.answers), ordering_key=shard_key))
 
 
 def write(answers: Sequence[Sealed]) -> bytes:
