@@ -57,10 +57,16 @@ TITLES = {
     "G7": "golden ledgers replay to the same bytes",
     "G8": "in-memory store = Firestore",
     "G9": "generated requests, by the schema and against it",
+    "G10": "who may do what, by the table and at random",
+    "G11": "answer keys are nowhere",
     "G12": "a thousand learners and a deadline",
+    "G13": "a provider that fails in every way",
     "G14": "money and limits under kill -9",
+    "G15": "injections and a malicious model",
+    "G16": "mutants of the core",
     "G17": "restore drill",
     "G19": "SIGTERM under load",
+    "G20": "secrets, dependencies, scanners",
 }
 
 
@@ -126,6 +132,21 @@ def _units() -> Iterator[Unit]:
             LECTERN_FUZZ=10_000,
             LECTERN_FUZZ_SEED=number + 1,
         )
+    for number in range(10):
+        yield _pytest(
+            "G10",
+            f"rules, seed {number}",
+            "tests/emulator/test_rules_random.py",
+            LECTERN_ATTEMPTS=3000,
+            LECTERN_FIRST_SEED=number,
+        )
+    matrix = ("tests/security/test_access.py", "tests/security/test_access_emulator.py")
+    yield _pytest("G10", "the table", *matrix, "tests/emulator/test_rules.py")
+    yield _pytest("G11", "all", "tests/security/test_answer_keys.py")
+    yield _pytest("G13", "all", "tests/gateway/test_degrading.py")
+    yield _pytest("G15", "all", "tests/security/test_injections.py")
+    yield Unit("G16", "all", ("-m", "tooling.mutants"))
+    yield _pytest("G20", "all", "tests/security/test_secrets.py", "tests/security/test_scanners.py")
     yield _pytest("G6", "all", "tests/emulator/test_faults_messages.py", LECTERN_MESSAGES=10_000)
     yield _pytest("G7", "all", "tests/simulation/test_golden.py")
     yield Unit("G12", "ten minutes", ("-m", "tests.load", "exam_day"), alone=True)
