@@ -6,6 +6,7 @@ and fails as a whole when another was first, and registers know the answers that
 """
 
 import asyncio
+import contextlib
 import functools
 import random
 from collections import Counter, OrderedDict
@@ -17,7 +18,7 @@ from typing import Literal
 from shared import metrics
 from shared.documents.base import MAX_WRITES, Documents, Put
 from shared.documents.metering import Bill, current, divided
-from shared.errors import Conflict, NotFound, PreconditionLost, Unavailable
+from shared.errors import Conflict, LecternError, NotFound, PreconditionLost, Unavailable
 from shared.learning.answers import AnswerSubmitted, encode
 from shared.learning.assignments import Grading
 from shared.learning.registers import Folded, Refused
@@ -83,7 +84,7 @@ class _Lane:
 
     offers: list[_Offer] = field(default_factory=list)
     events: int = 0
-    merging: int = 0
+    merging: list[_Offer] = field(default_factory=list)
     wanted: int = 0
     enough: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
@@ -163,8 +164,18 @@ class Merger:
             await self.figures.roll_up(assignment_id)
 
     def waiting(self, assignment_id: str) -> int:
-        """How many answers of an assignment this worker knows to wait."""
-        return sum(lane.events + lane.merging for (of, _), lane in self._lanes.items() if of == assignment_id)
+        """
+        How many answers of an assignment this worker knows to wait.
+
+        Those of a caller that was cut off are not among them: whoever has its message by now counts them.
+        """
+        return sum(
+            len(offer.events)
+            for (of, _), lane in self._lanes.items()
+            if of == assignment_id
+            for offer in (*lane.offers, *lane.merging)
+            if not offer.caller.gone
+        )
 
     def _distribute(
         self,
@@ -214,11 +225,10 @@ class Merger:
         finishing: set[asyncio.Task[None]] = set()
         while lane.offers:
             await self._gather(lane, self._states.get((assignment_id, shard)))
-            offers = _take(lane)
-            lane.merging = sum(len(offer.events) for offer in offers)
+            lane.merging = offers = _take(lane)
             batch = asyncio.create_task(self._merge_batch(assignment_id, shard, lane, offers))
             await asyncio.wait([batch])
-            lane.merging = 0
+            lane.merging = []
             failure = Unavailable("the merge was cut off") if batch.cancelled() else batch.exception()
             folded = None
             if failure is None:
@@ -227,7 +237,7 @@ class Merger:
                 _fail(offers, failure)
             if folded is not None:
                 # What follows a commit need not hold up the next one.
-                finish = asyncio.create_task(self._finish(offers))
+                finish = asyncio.create_task(self._finish(assignment_id, offers))
                 finishing.add(finish)
                 finish.add_done_callback(finishing.discard)
                 if len(finishing) >= _MOST_FINISHING:
@@ -278,7 +288,7 @@ class Merger:
             await self._split(assignment_id, state)
         return folded
 
-    async def _finish(self, offers: list[_Offer]) -> None:
+    async def _finish(self, assignment_id: str, offers: list[_Offer]) -> None:
         """Remove the pending documents of a committed batch, then let its callers go on."""
         with divided(_payers(offers)):
             forgotten = asyncio.create_task(
@@ -293,6 +303,10 @@ class Merger:
         leader = next((offer for offer in offers if not offer.caller.gone), None)
         for offer in offers:
             offer.done.set_result(offer is leader)
+        if leader is None:
+            # Their messages may have come again elsewhere before these answers were shown as waiting here.
+            with contextlib.suppress(LecternError):
+                await self.figures.roll_up(assignment_id)
 
     async def _fold_and_commit(
         self, assignment_id: str, shard: Shard, events: list[AnswerSubmitted]

@@ -111,6 +111,24 @@ async def test_a_caller_who_was_cut_off_does_not_take_the_roll_up_along(store):
     assert await shown(store) == (1, 0)
 
 
+async def test_what_was_merged_elsewhere_meanwhile_is_not_shown_as_waiting_here(store):
+    here, elsewhere = worker(store, gather_seconds=0.05), worker(store)
+    await elsewhere.merge([answer(1)], by="message")
+    cut = asyncio.create_task(here.merge([answer(2)], by="message"))
+    await asyncio.sleep(0.01)
+    cut.cancel()
+    await elsewhere.merge([answer(2)], by="message")  # its message comes again, to another worker
+
+    await here.figures.roll_up("assignment", anew=True)
+    assert await shown(store) == (2, 0)
+    [document] = await store.get([PATH])
+    as_of = {**document.fields["asOf"], "pending": 1}  # as it would be had it been read before the cut
+    await store.commit([Replace(PATH, {"asOf": as_of}, document.version)])
+    await asyncio.sleep(0.2)
+
+    assert await shown(store) == (2, 0)
+
+
 async def test_a_write_that_comes_too_late_is_fenced_off(store):
     late = LateWrites(store)
     merger = worker(late)
