@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from shared.catalog.base import (
     ANSWER_KEYS,
@@ -24,8 +24,9 @@ from shared.learning.answers import canonical
 from shared.learning.assignments import Assignment, Grading, GradingPolicy
 from shared.learning.questions import AnswerKey, KeyedQuestion, Question
 
-_QUESTIONS: TypeAdapter[tuple[Question, ...]] = TypeAdapter(tuple[Question, ...])
-_KEYS: TypeAdapter[tuple[AnswerKey, ...]] = TypeAdapter(tuple[AnswerKey, ...])
+_ON_USE = ConfigDict(defer_build=True)
+_QUESTIONS: TypeAdapter[tuple[Question, ...]] = TypeAdapter(tuple[Question, ...], config=_ON_USE)
+_KEYS: TypeAdapter[tuple[AnswerKey, ...]] = TypeAdapter(tuple[AnswerKey, ...], config=_ON_USE)
 
 _HEADER_FIELDS = ("courseId", "title", "formVersion", "policy", "shardBits")
 _FRESH_SECONDS = 30.0

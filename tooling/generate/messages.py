@@ -68,7 +68,7 @@ def _sized(file: Any) -> bytes:
     copied = FileDescriptorProto()
     file.CopyToProto(copied)
     copied.dependency.sort()  # the libraries list them in an order that changes from run to run
-    text = copied.SerializeToString(deterministic=True)
+    text: bytes = copied.SerializeToString(deterministic=True)
     return len(text).to_bytes(4, "big") + text
 
 
