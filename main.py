@@ -11,8 +11,8 @@ from types import ModuleType
 from typing import Any
 
 # Pydantic asks every installed package whether it would like to change how models validate: none may, and
-# asking takes as long as everything that a first answer waits for.
-os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"  # noqa: TID251  told to a library, not read
+# asking takes long. The environment is told here, not read.
+os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"  # noqa: TID251  # nosemgrep: environment-only-in-settings
 
 MODULE_OF = {
     "accept_evaluation": "functions.tutor",
