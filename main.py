@@ -4,8 +4,15 @@ Every deployable function, by name.
 A name is imported when it is asked for: one function's instance does not load the others' modules.
 """
 
+import gc
 import importlib
+import os
+from types import ModuleType
 from typing import Any
+
+# Pydantic asks every installed package whether it would like to change how models validate: none may, and
+# asking takes long. The environment is told here, not read.
+os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"  # noqa: TID251  # nosemgrep: environment-only-in-settings
 
 MODULE_OF = {
     "accept_evaluation": "functions.tutor",
@@ -45,7 +52,7 @@ def __getattr__(name: str) -> Any:
     if name not in MODULE_OF:
         message = f"module 'main' has no attribute {name!r}"
         raise AttributeError(message)
-    return getattr(importlib.import_module(MODULE_OF[name]), name)
+    return getattr(_imported(MODULE_OF[name]), name)
 
 
 def __dir__() -> list[str]:
@@ -55,4 +62,16 @@ def __dir__() -> list[str]:
 def load_all() -> None:
     """Import every function, so that the registry is complete."""
     for module in sorted(set(MODULE_OF.values())):
-        importlib.import_module(module)
+        _imported(module)
+
+
+def _imported(name: str) -> ModuleType:
+    # What an import makes stays for good: the collector would look through it a hundred times, in vain.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return importlib.import_module(name)
+    finally:
+        gc.freeze()
+        if collecting:
+            gc.enable()

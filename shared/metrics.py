@@ -1,6 +1,6 @@
 """What is counted, for ``/metrics`` in Prometheus' text format."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from shared.counting import CollectorRegistry, Counter, Gauge, Histogram
 
 REGISTRY = CollectorRegistry()
 

@@ -9,18 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 from shared.catalog.catalog import Catalog
 from shared.ledger.accepting import PendingAnswers
-from shared.ledger.dead_letters import DeadLetters
-from shared.ledger.history import History
-from shared.ledger.merging import Merger, MergeSettings
-from shared.ledger.recorded import RecordedAnswers
-from shared.ledger.results import Results
-from shared.ledger.shards import Shards
-from shared.ledger.sweeping import Sweep
-from shared.ledger.tidying import Tidying
 from shared.limits.memory import MemoryLimiter
 from shared.settings import Settings, get_settings
 from shared.topics.base import ANSWERS_WAITING
@@ -37,6 +28,14 @@ if TYPE_CHECKING:
     from shared.gateway.upstream import Upstream
     from shared.identity.base import Identity
     from shared.ledger.archive import Archive
+    from shared.ledger.dead_letters import DeadLetters
+    from shared.ledger.history import History
+    from shared.ledger.merging import Merger
+    from shared.ledger.recorded import RecordedAnswers
+    from shared.ledger.results import Results
+    from shared.ledger.shards import Shards
+    from shared.ledger.sweeping import Sweep
+    from shared.ledger.tidying import Tidying
     from shared.limits.base import Limiter
     from shared.topics.base import Topic
     from shared.tutoring.records import TutoringRecords
@@ -135,8 +134,10 @@ class Services:
         return PendingAnswers(self.documents)
 
     @cached_property
-    def merger(self) -> Merger:
+    def merger(self) -> "Merger":
         """This process's worker."""
+        from shared.ledger.merging import Merger, MergeSettings
+
         settings = self.settings
         return Merger(
             self.documents,
@@ -153,13 +154,17 @@ class Services:
         )
 
     @cached_property
-    def shards(self) -> Shards:
+    def shards(self) -> "Shards":
         """The shards of the ledger, to read."""
+        from shared.ledger.shards import Shards
+
         return Shards(self.documents)
 
     @cached_property
-    def results(self) -> Results:
+    def results(self) -> "Results":
         """What learners have achieved."""
+        from shared.ledger.results import Results
+
         return Results(self.shards)
 
     @cached_property
@@ -177,13 +182,17 @@ class Services:
         return None
 
     @cached_property
-    def history(self) -> History:
+    def history(self) -> "History":
         """Replays what happened."""
+        from shared.ledger.history import History
+
         return History(self.documents, self.shards, self.archive)
 
     @cached_property
-    def recorded_answers(self) -> RecordedAnswers:
+    def recorded_answers(self) -> "RecordedAnswers":
         """Finds recorded answers again, word for word."""
+        from shared.ledger.recorded import RecordedAnswers
+
         return RecordedAnswers(self.documents, self.results, self.history)
 
     @cached_property
@@ -200,8 +209,10 @@ class Services:
         return sum([await remove_expired(self.documents, each, self.now()) for each in EXPIRING])
 
     @cached_property
-    def tidying(self) -> Tidying:
+    def tidying(self) -> "Tidying":
         """The daily clean-up."""
+        from shared.ledger.tidying import Tidying
+
         drop_after = self.settings.archive_drop_after_days
         return Tidying(
             self.documents,
@@ -214,13 +225,16 @@ class Services:
         )
 
     @cached_property
-    def dead_letters(self) -> DeadLetters:
+    def dead_letters(self) -> "DeadLetters":
         """Where the unreadable goes."""
+        from shared.ledger.dead_letters import DeadLetters
+
         return DeadLetters(self.documents)
 
     @cached_property
-    def sweep(self) -> Sweep:
+    def sweep(self) -> "Sweep":
         """Makes lost messages good."""
+        from shared.ledger.sweeping import Sweep
 
         async def set_aside(document: "Document", reason: str) -> None:
             body = repr(dict(document.fields)).encode()
@@ -267,6 +281,8 @@ class Services:
     @cached_property
     def budgets(self) -> "Budgets":
         """What may still be spent."""
+        from zoneinfo import ZoneInfo
+
         from shared.budgets.ladder import Ceilings
         from shared.budgets.leases import LeasedBudgets
         from shared.budgets.memory import MemoryBudgets

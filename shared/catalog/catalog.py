@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from shared.catalog.base import (
     ANSWER_KEYS,
@@ -24,8 +24,9 @@ from shared.learning.answers import canonical
 from shared.learning.assignments import Assignment, Grading, GradingPolicy
 from shared.learning.questions import AnswerKey, KeyedQuestion, Question
 
-_QUESTIONS: TypeAdapter[tuple[Question, ...]] = TypeAdapter(tuple[Question, ...])
-_KEYS: TypeAdapter[tuple[AnswerKey, ...]] = TypeAdapter(tuple[AnswerKey, ...])
+_ON_USE = ConfigDict(defer_build=True)
+_QUESTIONS: TypeAdapter[tuple[Question, ...]] = TypeAdapter(tuple[Question, ...], config=_ON_USE)
+_KEYS: TypeAdapter[tuple[AnswerKey, ...]] = TypeAdapter(tuple[AnswerKey, ...], config=_ON_USE)
 
 _HEADER_FIELDS = ("courseId", "title", "formVersion", "policy", "shardBits")
 _FRESH_SECONDS = 30.0
@@ -56,6 +57,9 @@ class _Fresh(Generic[ValueT]):
         while len(self._kept) > _MOST_KEPT:
             self._kept.popitem(last=False)
         return await asyncio.shield(task)
+
+    def knows(self, key: Hashable) -> bool:
+        return key in self._kept
 
     def forget(self, key: Hashable) -> None:
         self._kept.pop(key, None)
@@ -303,20 +307,27 @@ class Catalog:
         return await self._headers.get(assignment_id, lambda: self._read_header(assignment_id))
 
     async def _read_header(self, assignment_id: str) -> _Header | None:
-        [found] = await self._documents.get([f"{ASSIGNMENTS}/{assignment_id}"], only=_HEADER_FIELDS)
+        # The form comes along where it is not known yet: a first answer waits for one round trip less.
+        path = f"{ASSIGNMENTS}/{assignment_id}"
+        also = [] if self._forms.knows((assignment_id, FORM_VERSION)) else [f"{path}/forms/{FORM_VERSION}"]
+        [found, *forms] = await self._documents.get([path, *also], only=(*_HEADER_FIELDS, "questions"))
         if found is None:
             return None
         version = found.fields["formVersion"]
+        form = forms[0] if forms and version == FORM_VERSION else None
         questions = await self._forms.get(
-            (assignment_id, version), lambda: self._read_form(assignment_id, version)
+            (assignment_id, version), lambda: self._read_form(assignment_id, version, form)
         )
         return _Header(_assignment_of(found, questions), int(found.fields.get("shardBits") or 0))
 
-    async def _read_form(self, assignment_id: str, version: int) -> tuple[Question, ...]:
-        [found] = await self._documents.get([f"{ASSIGNMENTS}/{assignment_id}/forms/{version}"])
-        if found is None:
+    async def _read_form(
+        self, assignment_id: str, version: int, form: Document | None
+    ) -> tuple[Question, ...]:
+        if form is None:
+            [form] = await self._documents.get([f"{ASSIGNMENTS}/{assignment_id}/forms/{version}"])
+        if form is None:
             raise NotFound(_NO_ASSIGNMENT)
-        stored: Any = found.fields["questions"]
+        stored: Any = form.fields["questions"]
         return _QUESTIONS.validate_python(stored)
 
 

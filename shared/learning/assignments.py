@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from unicodedata import normalize
 
 from pydantic import AfterValidator, Field, StringConstraints
@@ -11,8 +11,10 @@ from shared.errors import InvalidRequest
 from shared.learning.answers import read_response, takes_answers
 from shared.learning.attempts import AttemptsPolicy
 from shared.learning.facts import DocumentId, Fact
-from shared.learning.grading import Grade, Grader, compile_grader
 from shared.learning.questions import AnswerKey, Question
+
+if TYPE_CHECKING:
+    from shared.learning.grading import Grade, Grader
 
 _DIRECTION_CONTROLS = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)))
 
@@ -87,7 +89,7 @@ class Grading:
     assignment_id: str
     questions: tuple[Question, ...]
     policy: GradingPolicy
-    graders: tuple[Grader, ...]
+    graders: "tuple[Grader, ...]"
 
     def __post_init__(self) -> None:
         """Index the questions; weights are in thousandths of a point."""
@@ -98,6 +100,8 @@ class Grading:
     @classmethod
     def of(cls, assignment: Assignment, keys: dict[str, AnswerKey]) -> "Grading":
         """Compile the *keys* (by question id) of *assignment*."""
+        from shared.learning.grading import compile_grader  # accepting an answer grades nothing
+
         questions = tuple(question for question in assignment.questions if takes_answers(question))
         return cls(
             assignment_id=assignment.assignment_id,
@@ -106,7 +110,7 @@ class Grading:
             graders=tuple(compile_grader(question, keys[question.question_id]) for question in questions),
         )
 
-    def grade(self, question: int, answer: str) -> Grade:
+    def grade(self, question: int, answer: str) -> "Grade":
         """
         Grade the response in *answer* (JSON) to the question of that index.
 

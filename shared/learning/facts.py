@@ -7,7 +7,11 @@ from pydantic.alias_generators import to_camel
 
 
 class Fact(BaseModel):
-    """A frozen record; one model serves as body, document and message."""
+    """
+    A frozen record; one model serves as body, document and message.
+
+    How to validate it is worked out on first use: most functions use few of those that they import.
+    """
 
     model_config = ConfigDict(
         frozen=True,
@@ -18,6 +22,7 @@ class Fact(BaseModel):
         serialize_by_alias=True,
         allow_inf_nan=False,
         ser_json_inf_nan="null",
+        defer_build=True,
     )
 
 

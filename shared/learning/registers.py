@@ -14,12 +14,12 @@ from typing import NamedTuple
 import orjson
 
 from shared.errors import InvalidRequest
-from shared.learning.answers import AnswerSubmitted
+from shared.learning.answers import AnswerSubmitted, event_id
 from shared.learning.assignments import Grading, GradingPolicy
 from shared.learning.attempts import Attempt, effective
 from shared.learning.item_analysis import Sums, chosen, counts_options
 from shared.learning.questions import FULL_CREDIT, GRADED_LATER
-from shared.learning.segments import ordered
+from shared.learning.segments import opened, ordered
 from shared.learning.sharding import Shard, position
 
 MAX_ATTEMPTS_KEPT = 1000
@@ -108,15 +108,27 @@ class Registers:
                 duplicates += 1
         return Folded(ordered(applied), duplicates, refused)
 
-    def replay(self, events: Iterable[AnswerSubmitted]) -> None:
+    def replay(self, packed: bytes) -> None:
         """
-        Put *events* of a segment into registers without counting; :meth:`recount` when all are in.
+        Put the answers of a segment into registers without counting; :meth:`recount` when all are in.
 
         Raises:
             InvalidRequest: one of them cannot be graded, which none in a segment should be.
         """
-        for event in events:
-            self._insert(event)
+        assignment_id, students, questions, answers, rows = opened(packed)
+        self._belongs(assignment_id)
+        indexes = [self.grading.question_index(question) for question in questions]
+        registers = [self._row(student).attempts for student in students]
+        grade = self.grading.grade
+        for s, q, a, submission_id, at, _ in rows:
+            question = indexes[q]
+            name = event_id(assignment_id, students[s], questions[q], submission_id)[:_NAME_DIGITS]
+            if question in registers[s]:
+                self._enter(self.rows[students[s]], question, at, name, answers[a])
+            else:
+                credit, code = grade(question, answers[a])
+                registers[s][question] = [Attempt(at, name, credit, code)]
+                self.events += 1
 
     def _apply(self, event: AnswerSubmitted) -> bool:
         inserted = self._insert(event)
@@ -129,34 +141,47 @@ class Registers:
 
     def _insert(self, event: AnswerSubmitted) -> tuple[Row, int] | None:
         """Apply one answer to its register; None if it is in there."""
-        grading = self.grading
-        if event.assignment_id != grading.assignment_id:
+        self._belongs(event.assignment_id)
+        question = self.grading.question_index(event.question_id)
+        name = event.event_id[:_NAME_DIGITS]
+        row = self.rows.get(event.student_id)
+        if row is None:
+            self.grading.grade(question, event.answer)  # nobody has a row for what cannot be graded
+            row = self._row(event.student_id)
+        return (row, question) if self._enter(row, question, event.submitted_at, name, event.answer) else None
+
+    def _belongs(self, assignment_id: str) -> None:
+        if assignment_id != self.grading.assignment_id:
             message = "this answer belongs to another assignment"
             raise InvalidRequest(message)
-        question = grading.question_index(event.question_id)
-        row = self.rows.get(event.student_id)
-        kept = row.attempts.get(question) if row is not None else None
-        name = event.event_id[:_NAME_DIGITS]
+
+    def _row(self, student_id: str) -> Row:
+        row = self.rows.get(student_id)
+        if row is None:
+            row = self.rows[student_id] = Row()
+            self.sums.students += 1
+        return row
+
+    def _enter(self, row: Row, question: int, at: int, name: str, answer: str) -> bool:
+        """Put an attempt into its register; whether it was not in there."""
+        kept = row.attempts.get(question)
         if kept is not None:
             if any(attempt[1] == name for attempt in kept):
-                return None
+                return False
             if len(kept) >= MAX_ATTEMPTS_KEPT:
                 message = f"more than {MAX_ATTEMPTS_KEPT} attempts at one question"
                 raise InvalidRequest(message)
-            if row is not None and row.repeats >= MAX_REPEATS_KEPT:
+            if row.repeats >= MAX_REPEATS_KEPT:
                 message = f"more than {MAX_REPEATS_KEPT} repeated attempts in one assignment"
                 raise InvalidRequest(message)
-        credit, code = grading.grade(question, event.answer)
-        attempt = Attempt(event.submitted_at, name, credit, code)
-        if row is None:
-            row = self.rows[event.student_id] = Row()
-            self.sums.students += 1
+        credit, code = self.grading.grade(question, answer)
+        attempt = Attempt(at, name, credit, code)
         if kept is None:
             row.attempts[question] = [attempt]
         else:
             insort(kept, attempt, key=_rank)
         self.events += 1
-        return row, question
+        return True
 
     def _count(self, row: Row, question: int, attempt: Attempt) -> None:
         before = row.effective.get(question)
@@ -169,39 +194,39 @@ class Registers:
             self._count_one(question, before, -1)
         row.effective[question] = attempt
         self._count_one(question, attempt, 1)
-        if all(
-            (found := row.effective.get(i)) is not None and found[2] is not None for i in self._machine_graded
-        ):
+        if self._is_complete(row):
             self._count_complete(row, 1)
             row.counted = True
 
-    def _count_one(self, question: int, attempt: Attempt, sign: int) -> None:
+    def _count_one(self, question: int, attempt: Attempt, times: int) -> None:
         item = self.sums.items[question]
-        self.sums.answers += sign
-        item.answered += sign
+        self.sums.answers += times
+        item.answered += times
         credit = attempt[2]
         if credit is not None:
-            item.graded += sign
-            item.credit += sign * credit
+            item.graded += times
+            item.credit += times * credit
             if credit == FULL_CREDIT:
-                item.correct += sign
+                item.correct += times
         if self._masked[question]:
             for option in chosen(attempt[3]):
-                item.options[option] += sign
+                item.options[option] += times
 
     def _count_complete(self, row: Row, sign: int) -> None:
-        weights = self.grading.weights
-        scores = [(i, (row.effective[i][2] or 0) * weights[i]) for i in self._machine_graded]
-        total = sum(score for _, score in scores)
+        weights, counted = self.grading.weights, row.effective
+        scores = [(counted[i][2] or 0) * weights[i] for i in self._machine_graded]
+        total = sum(scores)
         sums = self.sums
         sums.complete += sign
         sums.total += sign * total
         sums.total_squares += sign * total * total
-        for i, score in scores:
-            item = sums.items[i]
-            item.scores += sign * score
-            item.squares += sign * score * score
-            item.products += sign * score * total
+        items = sums.items
+        for i, score in zip(self._machine_graded, scores, strict=True):
+            if score:
+                item = items[i]
+                item.scores += sign * score
+                item.squares += sign * score * score
+                item.products += sign * score * total
 
     def encode(self) -> bytes:
         """
@@ -253,17 +278,22 @@ class Registers:
         policy = self.grading.policy
         self.sums = Sums.zero(self.grading.questions)
         self.sums.students = len(self.rows)
+        alike: dict[tuple[int, int | None, int], int] = {}
         for row in self.rows.values():
             for question, attempts in row.attempts.items():
-                attempt = _counting(attempts, policy)
+                attempt = attempts[0] if len(attempts) == 1 else _counting(attempts, policy)
                 row.effective[question] = attempt
-                self._count_one(question, attempt, 1)
-            row.counted = all(
-                (found := row.effective.get(i)) is not None and found[2] is not None
-                for i in self._machine_graded
-            )
+                kind = (question, attempt[2], attempt[3])
+                alike[kind] = alike.get(kind, 0) + 1
+            row.counted = self._is_complete(row)
             if row.counted:
                 self._count_complete(row, 1)
+        for (question, credit, code), times in alike.items():
+            self._count_one(question, Attempt(0, "", credit, code), times)
+
+    def _is_complete(self, row: Row) -> bool:
+        counted = row.effective
+        return all(i in counted and counted[i][2] is not None for i in self._machine_graded)
 
     def parts(self, shards: Iterable[Shard]) -> Iterator["Registers"]:
         """These registers, distributed over *shards* that cover the same learners; to be recounted."""

@@ -8,6 +8,7 @@ version to the next and replay must not.
 import hashlib
 import zlib
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import orjson
 
@@ -60,9 +61,23 @@ def pack(events: Sequence[AnswerSubmitted]) -> bytes:
     )
 
 
-def unpack(packed: bytes) -> list[AnswerSubmitted]:
+class Opened(NamedTuple):
     """
-    Read the events back, in canonical order.
+    A packed segment, its texts once each.
+
+    A row names by number a student, a question and an answer; then come submission id, time and source.
+    """
+
+    assignment_id: str
+    students: list[str]
+    questions: list[str]
+    answers: list[str]
+    rows: list[tuple[int, int, int, str, int, str]]
+
+
+def opened(packed: bytes) -> Opened:
+    """
+    Read a segment as it is written, for whoever needs no event of each answer.
 
     Raises:
         InvalidRequest: *packed* is of no version known here.
@@ -71,17 +86,22 @@ def unpack(packed: bytes) -> list[AnswerSubmitted]:
     if body["v"] != 1:
         message = f"unknown segment version {body['v']!r}"
         raise InvalidRequest(message)
-    assignment_id, students, questions, answers = (
-        body["assignmentId"],
-        body["students"],
-        body["questions"],
-        body["answers"],
-    )
+    return Opened(body["assignmentId"], body["students"], body["questions"], body["answers"], body["rows"])
+
+
+def unpack(packed: bytes) -> list[AnswerSubmitted]:
+    """
+    Read the events back, in canonical order.
+
+    Raises:
+        InvalidRequest: *packed* is of no version known here.
+    """
+    assignment_id, students, questions, answers, rows = opened(packed)
     return [
         AnswerSubmitted(
             assignment_id, questions[q], students[s], submission_id, answers[a], submitted_at, source
         )
-        for s, q, a, submission_id, submitted_at, source in body["rows"]
+        for s, q, a, submission_id, submitted_at, source in rows
     ]
 
 

@@ -1,9 +1,12 @@
 """The whole history of an assignment: verifies it, rebuilds from it, and goes back in it."""
 
+import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from shared.documents.base import Document, Documents
 from shared.errors import PreconditionLost, Unavailable
@@ -18,6 +21,8 @@ from shared.ledger.base import head_path
 from shared.ledger.shards import BrokenChain, Segment, Shards, split_body
 
 _TRIES = 5
+_AHEAD = 4
+"""How many shards are read while the one before them is replayed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,15 @@ class _ReplayedShard:
     registers: Registers
     digest: str
     head: Document
+    page: bytes
     page_is_right: bool
+
+
+class _Read(NamedTuple):
+    """A shard's head, None where there is none, and its own segments, as they were found."""
+
+    head: Document | None
+    segments: list[Segment]
 
 
 class History:
@@ -86,9 +99,9 @@ class History:
     async def _rebuild(self, grading: Grading, *, replace: bool) -> Rebuilt:
         digest = hashlib.sha256()
         result = Rebuilt(identical=True, digest="", events=0, sums=Sums.zero(grading.questions))
-        async for shard in self._replayed(grading, _Replay(WHOLE, Registers(grading), GENESIS, 0)):
-            page = shard.registers.encode()
-            digest.update(hashlib.sha256(page).digest())
+        begun = _Replay(WHOLE, Registers(grading), GENESIS, 0)
+        async for shard in self._replayed(grading, begun, await self._read(grading.assignment_id, WHOLE, 0)):
+            digest.update(hashlib.sha256(shard.page).digest())
             same = shard.page_is_right and (
                 shard.registers.sums.encode() == shard.head.fields["sums"]
                 and shard.registers.events == shard.head.fields["events"]
@@ -104,24 +117,27 @@ class History:
             )
         return Rebuilt(result.identical, digest.hexdigest(), result.events, result.sums)
 
-    async def _replayed(self, grading: Grading, begun: "_Replay") -> AsyncIterator["_ReplayedShard"]:
+    async def _replayed(
+        self, grading: Grading, begun: "_Replay", read: "_Read"
+    ) -> AsyncIterator["_ReplayedShard"]:
         """Every shard that holds answers now, replayed: each segment is read once, whatever was split."""
-        [head] = await self._documents.get([head_path(grading.assignment_id, begun.shard)])
+        head, registers, digest = read.head, begun.registers, begun.digest
         if head is None:
             if begun.shard == WHOLE:
                 return  # nothing was ever merged
             message = "the shard appeared while it was replayed"
             raise PreconditionLost(message)
-        fields, registers, digest = head.fields, begun.registers, begun.digest
+        fields = head.fields
         by_bits = fields.get("splitBits")
-        page_is_right = begun.seq == fields["pageSeq"] and registers.encode() == fields["page"]
-        for segment in await self._verified(
-            grading.assignment_id, begun.shard, begun.seq, fields["seq"], digest
-        ):
-            registers.replay(unpack(segment.packed))
-            digest = segment.digest
+        # Encoding is dear: the page is compared as of its own segment, and used again where that is the last.
+        page = registers.encode() if begun.seq == fields["pageSeq"] else None
+        page_is_right = page is not None and page == fields["page"]
+        for segment in _sealed(grading.assignment_id, begun.shard, digest, read.segments):
+            registers.replay(segment.packed)
+            digest, page = segment.digest, None
             if segment.seq == fields["pageSeq"] and not by_bits:
-                page_is_right = registers.encode() == fields["page"]
+                page = registers.encode()
+                page_is_right = page == fields["page"]
         if not by_bits:
             registers.recount()
             yield _ReplayedShard(
@@ -129,13 +145,43 @@ class History:
                 registers=registers,
                 digest=digest,
                 head=head,
+                page=page or registers.encode(),
                 page_is_right=page_is_right,
             )
             return
         children = begun.shard.split(by_bits)
-        for child, part in zip(children, registers.parts(children), strict=True):
-            async for shard in self._replayed(grading, _Replay(child, part, digest, fields["seq"])):
+        parts = iter(registers.parts(children))
+        async for child, found in self._ahead(grading.assignment_id, children, fields["seq"]):
+            replay = _Replay(child, next(parts), digest, fields["seq"])
+            async for shard in self._replayed(grading, replay, found):
                 yield shard
+
+    async def _ahead(
+        self, assignment_id: str, shards: Sequence[Shard], after: int
+    ) -> AsyncIterator[tuple[Shard, "_Read"]]:
+        """Each of *shards* with what is read of it, in order; some are read while another is in use."""
+        begun: deque[tuple[Shard, asyncio.Task[_Read]]] = deque()
+        try:
+            for shard in shards:
+                begun.append((shard, asyncio.create_task(self._read(assignment_id, shard, after))))
+                if len(begun) > _AHEAD:
+                    first, read = begun.popleft()
+                    yield first, await read
+            while begun:
+                first, read = begun.popleft()
+                yield first, await read
+        finally:
+            # Nothing may be awaited here: whoever gives up a replay does not wait for its end either.
+            for _, read in begun:
+                read.add_done_callback(_unasked)
+                read.cancel()
+
+    async def _read(self, assignment_id: str, shard: Shard, after: int) -> "_Read":
+        """What there is of *shard*, of its segments those behind *after*."""
+        [head] = await self._documents.get([head_path(assignment_id, shard)])
+        if head is None:
+            return _Read(None, [])
+        return _Read(head, await self._found(assignment_id, shard, after, head.fields["seq"]))
 
     async def as_of(self, grading: Grading, at: datetime) -> Sums:
         """The sums of an assignment as they were after the merges up to *at*."""
@@ -162,30 +208,21 @@ class History:
         """
         digest, seq = GENESIS, 0
         for ancestor, until in await self.line_of(assignment_id, shard, last):
-            for segment in await self._verified(assignment_id, ancestor, seq, until, digest):
+            found = await self._found(assignment_id, ancestor, seq, until)
+            for segment in _sealed(assignment_id, ancestor, digest, found):
                 digest = segment.digest
                 yield segment
             seq = until
 
-    async def _verified(
-        self, assignment_id: str, shard: Shard, after: int, last: int, digest: str
-    ) -> list[Segment]:
-        """A shard's own segments behind *after*, up to *last*, which follow from *digest*."""
+    async def _found(self, assignment_id: str, shard: Shard, after: int, last: int) -> list[Segment]:
+        """A shard's own segments behind *after*, up to *last*."""
         for _ in range(_TRIES):
             try:
-                found = [each async for each in self._own_segments(assignment_id, shard, after, last)]
-                break
+                return [each async for each in self._own_segments(assignment_id, shard, after, last)]
             except _Gap:
                 continue  # compaction joins documents behind a reader's back; from the start, it looks whole
-        else:
-            message = f"a segment of shard {shard.name} of {assignment_id} is missing"
-            raise BrokenChain(message)
-        for segment in found:
-            digest = chain(digest, segment.packed)
-            if digest != segment.digest:
-                message = f"segment {segment.seq} of shard {shard.name} of {assignment_id} was altered"
-                raise BrokenChain(message)
-        return found
+        message = f"a segment of shard {shard.name} of {assignment_id} is missing"
+        raise BrokenChain(message)
 
     async def _own_segments(
         self, assignment_id: str, shard: Shard, after: int, last: int
@@ -229,6 +266,27 @@ class History:
                 return line
             parent = named(head.fields["parent"])
             line.insert(0, (parent, head.fields["splitAt"]))
+
+
+def _sealed(assignment_id: str, shard: Shard, digest: str, found: Sequence[Segment]) -> Sequence[Segment]:
+    """
+    The segments in *found*, if they follow from *digest*.
+
+    Raises:
+        BrokenChain: one does not.
+    """
+    for segment in found:
+        digest = chain(digest, segment.packed)
+        if digest != segment.digest:
+            message = f"segment {segment.seq} of shard {shard.name} of {assignment_id} was altered"
+            raise BrokenChain(message)
+    return found
+
+
+def _unasked(read: "asyncio.Task[_Read]") -> None:
+    """Look at how *read* ended, as nobody else will."""
+    if not read.cancelled():
+        read.exception()
 
 
 class _Gap(Exception):

@@ -299,7 +299,7 @@ async def _worker(project: str, each: int, part: str, names: Sequence[str]) -> N
     await merge_all(worker, events)
     await store.close()
     commits = metrics.merge_commits
-    counts = {outcome: commits.labels(outcome)._value.get() for outcome in ("done", "lost")}
+    counts = {outcome: commits.labels(outcome).value for outcome in ("done", "lost")}
     print(json.dumps(counts), flush=True)
 
 

@@ -282,18 +282,30 @@ class TestAssignments:
 
 
 class TestRemembering:
-    async def test_for_half_a_minute_nothing_is_read_again(self, school):
+    async def test_for_half_a_minute_nothing_is_read_again(self, school, monkeypatch):
         await add(school)
         catalog = school.fresh()
         school.read()
+        documents, get = [], school.documents.get
+
+        async def counted(paths, **more):
+            documents.extend(paths)
+            return await get(paths, **more)
+
+        monkeypatch.setattr(school.documents, "get", counted)
         await catalog.assignment(ANN, "quiz")
-        assert school.read() == 4  # header, form, course, membership
+        assert school.read() == 3  # header with form, course, membership
+        assert documents == [
+            *("assignments/quiz", "assignments/quiz/forms/1"),
+            *("courses/closed", "courses/closed/members/ann"),
+        ]
         school.clock.now += 29.9
         await catalog.assignment(ANN, "quiz")
         assert school.read() == 0
         school.clock.now += 0.1
         await catalog.assignment(ANN, "quiz")
-        assert school.read() == 3  # the form never changes
+        assert school.read() == 3
+        assert documents.count("assignments/quiz/forms/1") == 1  # the form never changes
 
     async def test_a_removed_member_is_out_after_half_a_minute(self, school):
         await school.catalog.course(ANN, "closed", at_least=MEMBER)

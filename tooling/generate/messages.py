@@ -11,41 +11,22 @@ import zlib
 from typing import Any
 
 from google.cloud.firestore_v1.types import firestore
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.pubsub_v1.types import pubsub
 
 _TEMPLATE = '''\
 # Made from the installed {package} by `make generate`; do not edit.
 """The protobuf messages of {service}, without the client library around them."""
 
-import base64
-import zlib
-from typing import Any
+from shared.protobuf import Messages
 
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message_factory import GetMessageClass
-
-_DESCRIPTORS = """\\
+message = Messages(
+    "{prefix}",
+    """\\
 {descriptors}
-"""
-
-
-def _load() -> DescriptorPool:
-    # A pool of its own: the client library, where somebody imports it, fills the default one.
-    pool = DescriptorPool()
-    files = FileDescriptorSet.FromString(zlib.decompress(base64.b64decode(_DESCRIPTORS)))
-    for file in files.file:
-        pool.Add(file)
-    return pool
-
-
-_POOL = _load()
-
-
-def message(name: str) -> Any:
-    """The class of the message ``{prefix}.{{name}}``."""
-    return GetMessageClass(_POOL.FindMessageTypeByName(f"{prefix}.{{name}}"))
+""",
+).message
+"""The class of the message ``{prefix}.{{name}}``."""
 '''
 
 
@@ -76,14 +57,19 @@ def _render(package: str, service: str, prefix: str, roots: list[Any]) -> str:
     files: dict[str, Any] = {}
     for root in roots:
         _collect(root.pb().DESCRIPTOR.file, files)
-    packed = FileDescriptorSet()
-    for file in files.values():
-        copied = packed.file.add()
-        file.CopyToProto(copied)
-        copied.dependency.sort()  # the libraries list them in an order that changes from run to run
-    compressed = zlib.compress(packed.SerializeToString(deterministic=True), 9)
+    packed = b"".join(_sized(file) for file in files.values())
+    compressed = zlib.compress(packed, 9)
     lines = textwrap.wrap(base64.b64encode(compressed).decode(), 110)
     return _TEMPLATE.format(package=package, service=service, prefix=prefix, descriptors="\n".join(lines))
+
+
+def _sized(file: Any) -> bytes:
+    """The descriptor of *file*, behind its size, as ``shared.protobuf.Messages`` reads it."""
+    copied = FileDescriptorProto()
+    file.CopyToProto(copied)
+    copied.dependency.sort()  # the libraries list them in an order that changes from run to run
+    text: bytes = copied.SerializeToString(deterministic=True)
+    return len(text).to_bytes(4, "big") + text
 
 
 def _collect(file: Any, into: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from shared.learning.attempts import AttemptsPolicy
 from shared.learning.importing.parsing import parse
 from shared.learning.questions import FULL_CREDIT
 from shared.learning.registers import MAX_ATTEMPTS_KEPT, MAX_REPEATS_KEPT, Registers
-from shared.learning.segments import ordered
+from shared.learning.segments import ordered, pack
 from shared.learning.sharding import WHOLE, position
 from tests.unit.learning.test_registers import event, grading
 
@@ -90,7 +90,7 @@ def test_the_attempt_that_counts_follows_the_policy_whatever_came_first(policy, 
 def test_a_replay_counted_at_the_end_is_the_same():
     registers, _ = filled()
     replayed = Registers(grading())
-    replayed.replay([*SCHOOL, *SCHOOL])
+    replayed.replay(pack([*SCHOOL, *SCHOOL]))
     replayed.recount()
     assert replayed.sums == registers.sums
     assert replayed.events == registers.events
@@ -100,7 +100,7 @@ def test_a_replay_counted_at_the_end_is_the_same():
     assert replayed.sums == registers.sums
     assert replayed.sums.complete == 3
     with pytest.raises(InvalidRequest):
-        replayed.replay([event("ann", "none", "a", 1, "s1")])
+        replayed.replay(pack([event("ann", "none", "a", 1, "s1")]))
 
 
 def test_a_page_is_read_back_and_another_version_is_not():
