@@ -10,9 +10,8 @@ import contextlib
 import logging
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.budgets.base import Reservation
 from shared.budgets.prices import Usage
@@ -28,8 +27,7 @@ _GATHER_SECONDS = 2.0
 _PAGE = 100
 
 
-@dataclass(frozen=True, slots=True)
-class SpendEntry:
+class SpendEntry(NamedTuple):
     """One call that was paid for."""
 
     id: str
@@ -49,20 +47,21 @@ class SpendEntry:
     @classmethod
     def of(cls, reservation: Reservation, nanos: int, usage: Usage, *, at: datetime) -> "SpendEntry":
         """The entry of a settled *reservation*."""
+        payer = reservation.payer
         return cls(
-            id=reservation.id,
-            at=at,
-            uid=reservation.payer.uid,
-            course_id=reservation.payer.course_id,
-            tenant=reservation.payer.tenant,
-            day=reservation.rungs[0].period,
-            task=reservation.task,
-            model=reservation.model,
-            prompt_tokens=usage.prompt_tokens,
-            cached_tokens=usage.cached_tokens,
-            completion_tokens=usage.completion_tokens,
-            nanos=nanos,
-            reserved_nanos=reservation.nanos,
+            reservation.id,
+            at,
+            payer.uid,
+            payer.course_id,
+            payer.tenant,
+            reservation.rungs[0].period,
+            reservation.task,
+            reservation.model,
+            usage.prompt_tokens,
+            usage.cached_tokens,
+            usage.completion_tokens,
+            nanos,
+            reservation.nanos,
         )
 
     def fields(self) -> dict[str, Any]:
