@@ -88,17 +88,23 @@ class SpendLedger:
         self._documents = documents
         self._gather_seconds = gather_seconds
         self._waiting: list[SpendEntry] = []
+        self._enough = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
 
     def enter(self, entry: SpendEntry) -> None:
-        """Keep *entry*; it is written soon."""
+        """Keep *entry*; it is written soon, or as soon as there is a document full of them."""
         self._waiting.append(entry)
+        if len(self._waiting) >= _MOST_IN_ONE:
+            self._enough.set()
+            self._lose_what_is_too_much()
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write_soon())
+
+    def _lose_what_is_too_much(self) -> None:
         if len(self._waiting) > _MOST_WAITING:
             # The store has been away for long; the sums are still right, this detail is lost.
             self._waiting.pop(0)
             log.error("spend_entry_lost")
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write_soon())
 
     async def flush(self) -> None:
         """
@@ -108,6 +114,7 @@ class SpendLedger:
             Unavailable: the store does not answer; what was not written is kept.
         """
         taken, self._waiting = self._waiting, []
+        self._enough.clear()
         groups: dict[tuple[str, str, str], list[SpendEntry]] = {}
         for entry in taken:
             groups.setdefault((entry.tenant, entry.course_id, entry.day), []).append(entry)
@@ -149,14 +156,21 @@ class SpendLedger:
             query = Find(SPEND_ENTRIES, where=query.where, after=page[-1], limit=_PAGE)
 
     async def _write_soon(self) -> None:
-        delay = self._gather_seconds
+        delay, failed = self._gather_seconds, False
         while self._waiting:
-            await asyncio.sleep(delay)
+            await (asyncio.sleep(delay) if failed else self._gathered())
             try:
                 await self.flush()
+                failed = False
             except LecternError as error:
                 log.warning("spend_entries_wait", extra={"count": len(self._waiting)}, exc_info=error)
-                delay = min(delay * 2, 60.0)
+                delay, failed = min(delay * 2, 60.0), True
+
+    async def _gathered(self) -> None:
+        """Return when a document is full, or after a while."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._gather_seconds):
+                await self._enough.wait()
 
 
 def _creation(entries: list[SpendEntry]) -> Create:
