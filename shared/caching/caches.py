@@ -6,8 +6,11 @@ import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from functools import lru_cache
 from struct import Struct
+from typing import NamedTuple
+
+from prometheus_client import Counter
 
 from shared import metrics
 from shared.caching.base import Kept, SharedStore
@@ -28,8 +31,7 @@ _GENERATION_SECONDS = 5.0
 """How long another instance may go on serving what an event has ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(NamedTuple):
     """A value that was just made; *keep* says whether it may be served again."""
 
     value: bytes
@@ -38,8 +40,7 @@ class Made:
     cached: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A value, and whether it was there before (*cached*) or came from equal work (*shared*)."""
 
     value: bytes
@@ -82,6 +83,8 @@ class Caches:
             ValueError: it cannot have such a key; see ``Keys.key``.
         """
         ended_by = ENTRIES[entry].ended_by
+        if not ended_by:
+            return self._keys.key(entry, parts, uid=uid)
         generations = [await self._generation(_counter(event, uid)) for event in ended_by]
         return self._keys.key(entry, parts, uid=uid, generations=generations)
 
@@ -105,7 +108,7 @@ class Caches:
         kept = self._memory.get(key.name)
         if kept is None or kept.owner != key.owner:
             return None
-        metrics.cache_requests.labels(key.entry.name, "hit").inc()
+        _asked(key.entry.name, "hit").inc()
         return _served(kept)
 
     async def _far(self, key: Key) -> Made | None:
@@ -117,10 +120,10 @@ class Caches:
             except Unavailable as error:
                 log.warning("cache_unavailable", exc_info=error)
         if kept is None or kept.owner != key.owner:
-            metrics.cache_requests.labels(key.entry.name, "miss").inc()
+            _asked(key.entry.name, "miss").inc()
             return None
         self._memory.put(key.name, kept)
-        metrics.cache_requests.labels(key.entry.name, "hit").inc()
+        _asked(key.entry.name, "hit").inc()
         return _served(kept)
 
     async def put(self, key: Key, value: bytes, *, nanos: int = 0) -> None:
@@ -159,7 +162,7 @@ class Caches:
                     raise error.cause from None
                 continue
             if joined and not made.cached:
-                metrics.cache_requests.labels(key.entry.name, "coalesced").inc()
+                _asked(key.entry.name, "coalesced").inc()
                 metrics.cache_saved_nanos.inc(made.nanos)
             return Found(made.value, cached=made.cached, shared=joined)
 
@@ -216,7 +219,7 @@ class Caches:
         if kept is None or kept.owner != key.owner:
             return None
         self._memory.put(key.name, kept)
-        metrics.cache_requests.labels(key.entry.name, "coalesced").inc()
+        _asked(key.entry.name, "coalesced").inc()
         return _served(kept)
 
     async def _generation(self, name: str) -> int:
@@ -230,6 +233,12 @@ class Caches:
             return number
         self._generations[name] = (self._clock(), number)
         return number
+
+
+@lru_cache(maxsize=1024)
+def _asked(entry: str, outcome: str) -> Counter:
+    """What counts the questions for *entry* that ended so."""
+    return metrics.cache_requests.labels(entry, outcome)
 
 
 def _served(kept: Kept) -> Made:
