@@ -40,7 +40,9 @@ class Flights(Generic[ResultT]):
         flight.waiters.append(waiter)
         return await waiter, joined
 
-    async def _do(self, name: str, flight: "_Flight[ResultT]", work: Callable[[], Awaitable[ResultT]]) -> None:
+    async def _do(
+        self, name: str, flight: "_Flight[ResultT]", work: Callable[[], Awaitable[ResultT]]
+    ) -> None:
         try:
             result = await work()
         except BaseException as error:

@@ -6,7 +6,7 @@ asks for the same meanwhile listens to it from its beginning.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from shared import metrics
 from shared.budgets.base import Budgets, Payer
@@ -55,26 +55,29 @@ class Proxy:
         """
         upstream = self._upstream_or_not()
 
-        async def make() -> Made:
-            call = self._call(request, fault)
-            purse = self._purse(request, payer)
-            seen: Seen | None = None
-
-            def check(body: bytes) -> None:
-                nonlocal seen
-                seen = look(request, body)
-
-            await purse.open(call)
-            try:
-                body = await upstream.whole(call, check)
-            finally:
-                await purse.close(call, seen.usage if seen else None, whole=seen is not None)
-            return Made(body, keep=seen is not None and seen.keep, nanos=purse.paid)
+        def make() -> Awaitable[Made]:
+            return self._asked(upstream, request, payer, fault)
 
         if fresh:
             return (await make()).value
         key = await self._key(request, payer)
         return (await self._caches.get_or_make(key, make, within_seconds=self._seconds)).value
+
+    async def _asked(self, upstream: Upstream, request: Passing, payer: Payer, fault: str) -> Made:
+        call = self._call(request, fault)
+        purse = self._purse(request, payer)
+        seen: Seen | None = None
+
+        def check(body: bytes) -> None:
+            nonlocal seen
+            seen = look(request, body)
+
+        await purse.open(call)
+        try:
+            body = await upstream.whole(call, check)
+        finally:
+            await purse.close(call, seen.usage if seen else None, whole=seen is not None)
+        return Made(body, keep=seen is not None and seen.keep, nanos=purse.paid)
 
     async def stream(
         self, request: Passing, payer: Payer, *, fresh: bool = False, fault: str = ""
