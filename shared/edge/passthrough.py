@@ -81,8 +81,7 @@ def pass_through(
             provided = services()
             body = await read_body(exchange)
             principal = await signed_in(exchange, provided)
-            scope = exchange.request.scope
-            headers = dict(scope["headers"])
+            scope, headers = exchange.request.scope, exchange.fields
             reply = await function(
                 PassedCall(scope["method"], scope["path"], body, headers, principal, provided)
             )
