@@ -83,10 +83,20 @@ class Caches:
             ValueError: it cannot have such a key; see ``Keys.key``.
         """
         ended_by = ENTRIES[entry].ended_by
-        if not ended_by:
-            return self._keys.key(entry, parts, uid=uid)
         generations = [await self._generation(_counter(event, uid)) for event in ended_by]
         return self._keys.key(entry, parts, uid=uid, generations=generations)
+
+    def lasting_key(self, entry: str, parts: Mapping[str, str | bytes], *, uid: str = "") -> Key:
+        """
+        The key of a thing that no event ends; it never becomes another.
+
+        Raises:
+            ValueError: it cannot have such a key, or there is such an event.
+        """
+        if ENTRIES[entry].ended_by:
+            message = f"a key of {entry} does not last"
+            raise ValueError(message)
+        return self._keys.key(entry, parts, uid=uid)
 
     async def ended(self, event: str, *, uid: str = "") -> None:
         """Serve nothing again that *event* ends, of *uid* or of everybody."""
@@ -100,11 +110,14 @@ class Caches:
 
     async def get(self, key: Key) -> bytes | None:
         """What is kept under *key*, if its owner is the key's."""
-        found = self._near(key) or await self._far(key)
-        return None if found is None else found.value
+        near = self.near(key)
+        if near is not None:
+            return near
+        far = await self._far(key)
+        return None if far is None else far.value
 
-    def _near(self, key: Key) -> Made | None:
-        """What this process keeps."""
+    def near(self, key: Key) -> bytes | None:
+        """What this process itself keeps under *key*, if its owner is the key's; without waiting."""
         kept = self._memory.get(key.name)
         if kept is None or kept.owner != key.owner:
             return None
@@ -124,7 +137,7 @@ class Caches:
             return None
         self._memory.put(key.name, kept)
         _asked(key.entry.name, "hit").inc()
-        return _served(kept)
+        return Made(_served(kept), keep=True, cached=True)
 
     async def put(self, key: Key, value: bytes, *, nanos: int = 0) -> None:
         """Keep *value*, which did cost *nanos*, for the life of its kind, less a random part."""
@@ -151,8 +164,8 @@ class Caches:
             whatever *make* raises; but nobody fails because somebody else's money is spent.
         """
         while True:
-            if (near := self._near(key)) is not None:
-                return Found(near.value, cached=True)
+            if (near := self.near(key)) is not None:
+                return Found(near, cached=True)
             try:
                 made, joined = await self._flights.share(
                     key.name, lambda: self._made(key, make, within_seconds)
@@ -220,7 +233,7 @@ class Caches:
             return None
         self._memory.put(key.name, kept)
         _asked(key.entry.name, "coalesced").inc()
-        return _served(kept)
+        return Made(_served(kept), keep=True, cached=True)
 
     async def _generation(self, name: str) -> int:
         read_at, number = self._generations.get(name, (0.0, 0))
@@ -241,11 +254,11 @@ def _asked(entry: str, outcome: str) -> Counter:
     return metrics.cache_requests.labels(entry, outcome)
 
 
-def _served(kept: Kept) -> Made:
+def _served(kept: Kept) -> bytes:
     """A kept value without its cost, which is saved."""
     (nanos,) = _COST.unpack_from(kept.value)
     metrics.cache_saved_nanos.inc(nanos)
-    return Made(kept.value[_COST.size :], keep=True, cached=True)
+    return kept.value[_COST.size :]
 
 
 def _check_time(until: float) -> None:

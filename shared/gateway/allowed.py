@@ -19,8 +19,8 @@ EMBEDDINGS = "/embeddings"
 _MOST_MESSAGES = 200
 _MOST_INPUTS = 64
 _MOST_STOPS = 4
-_REMEMBERED = 256
-_REMEMBERED_BYTES = 4096
+REMEMBERED, REMEMBERED_BYTES = 256, 4096
+"""How many of the latest requests are known by their bytes, if they have so few."""
 
 
 class Allowance(NamedTuple):
@@ -54,7 +54,7 @@ def passing(path: str, raw: bytes, allowance: Allowance) -> Passing:
         NotFound: there is no such model for this role.
     """
     # What is asked again is asked in the same bytes: the latest small bodies need no second reading.
-    return _remembered(path, raw, allowance) if len(raw) <= _REMEMBERED_BYTES else _read(path, raw, allowance)
+    return _remembered(path, raw, allowance) if len(raw) <= REMEMBERED_BYTES else _read(path, raw, allowance)
 
 
 def _read(path: str, raw: bytes, allowance: Allowance) -> Passing:
@@ -87,7 +87,7 @@ def _read(path: str, raw: bytes, allowance: Allowance) -> Passing:
     return _FINISHED[path](body, allowance)
 
 
-_remembered = lru_cache(maxsize=_REMEMBERED)(_read)
+_remembered = lru_cache(maxsize=REMEMBERED)(_read)
 
 
 def _check(path: str, name: str, allowance: Allowance) -> Callable[[object], bool]:

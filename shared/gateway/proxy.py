@@ -7,6 +7,7 @@ asks for the same meanwhile listens to it from its beginning.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import lru_cache
 
 from shared import metrics
 from shared.budgets.base import Budgets, Payer
@@ -14,7 +15,7 @@ from shared.budgets.prices import PriceTable
 from shared.caching.caches import Caches, Made
 from shared.caching.keys import Key
 from shared.errors import Unavailable
-from shared.gateway.allowed import EMBEDDINGS, Passing
+from shared.gateway.allowed import EMBEDDINGS, REMEMBERED, REMEMBERED_BYTES, Passing
 from shared.gateway.connections import ConnectionLost
 from shared.gateway.paying import Purse
 from shared.gateway.scanning import Passage, Seen, look
@@ -43,6 +44,7 @@ class Proxy:
         self._caches = caches
         self._seconds = seconds
         self._relays: dict[str, Relay] = {}
+        self._remembered = lru_cache(maxsize=REMEMBERED)(self._sealed)
 
     async def whole(self, request: Passing, payer: Payer, *, fresh: bool = False, fault: str = "") -> bytes:
         """
@@ -60,7 +62,10 @@ class Proxy:
 
         if fresh:
             return (await make()).value
-        key = await self._key(request, payer)
+        key = self._key(request, payer.uid)
+        near = self._caches.near(key)
+        if near is not None:
+            return near
         return (await self._caches.get_or_make(key, make, within_seconds=self._seconds)).value
 
     async def _asked(self, upstream: Upstream, request: Passing, payer: Payer, fault: str) -> Made:
@@ -89,7 +94,7 @@ class Proxy:
             InvalidRequest, Unavailable, BudgetSpent: as ``whole``; only before the first byte.
         """
         upstream = self._upstream_or_not()
-        key = await self._key(request, payer)
+        key = self._key(request, payer.uid)
         if not fresh and (kept := await self._caches.get(key)) is not None:
             return kept
         relay = None if fresh else self._relays.get(key.name)
@@ -131,13 +136,16 @@ class Proxy:
             most_tokens=request.most_tokens,
         )
 
-    async def _key(self, request: Passing, payer: Payer) -> Key:
+    def _key(self, request: Passing, uid: str) -> Key:
+        known = len(request.body) <= REMEMBERED_BYTES
+        return self._remembered(request, uid) if known else self._sealed(request, uid)
+
+    def _sealed(self, request: Passing, uid: str) -> Key:
         if request.path == EMBEDDINGS:
-            return await self._caches.key("embedding", {"request": request.body}, uid=payer.uid)
+            return self._caches.lasting_key("embedding", {"request": request.body}, uid=uid)
         # What the client sees of usage is part of what is kept.
         path = request.path + ("+usage" if request.usage_wanted else "")
-        parts: dict[str, str | bytes] = {"path": path, "request": request.body}
-        return await self._caches.key("proxy", parts, uid=payer.uid)
+        return self._caches.lasting_key("proxy", {"path": path, "request": request.body}, uid=uid)
 
 
 class Relay:
