@@ -262,11 +262,12 @@ class Deadlines:
         """Begin with none."""
         self._ends: dict[Connection, float] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._looks_at = 0.0
 
     def begin(self, connection: Connection, ends: float) -> None:
         """Abort *connection* when the loop's clock says *ends*, unless it is said to be over before."""
         self._ends[connection] = ends
-        if self._timer is None or ends < self._timer.when():
+        if self._timer is None or ends < self._looks_at:
             self._wake_at(ends)
 
     def over(self, connection: Connection) -> None:
@@ -276,6 +277,7 @@ class Deadlines:
     def _wake_at(self, moment: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self._looks_at = moment
         self._timer = asyncio.get_running_loop().call_at(moment, self._look)
 
     def _look(self) -> None:
