@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from struct import Struct
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from prometheus_client import Counter
 
@@ -183,57 +183,68 @@ class Caches:
         try:
             if (far := await self._far(key)) is not None:
                 return far
-            if self._store is None:
+            turn = await self.turn(key, within_seconds=seconds)
+            if isinstance(turn, bytes):
+                return Made(turn, keep=True, cached=True)
+            async with turn:
                 made = await make()
                 if made.keep:
                     await self.put(key, made.value, nanos=made.nanos)
                 return made
-            return await self._made_once(key, make, self._store, seconds)
         except BudgetSpent as error:
             raise _NotMine(make, error) from error
 
-    async def _made_once(
-        self, key: Key, make: Callable[[], Awaitable[Made]], store: SharedStore, seconds: float
-    ) -> Made:
-        """What *make* makes, unless another instance is at it: then what that one keeps."""
+    async def turn(self, key: Key, *, within_seconds: float) -> "Turn | bytes":
+        """
+        The turn to make what *key* names; or what another instance, whose turn it was, has kept meanwhile.
+
+        Whoever has the turn needs no longer than *within_seconds*, and the others wait no longer for it.
+
+        Raises:
+            Unavailable: another instance took longer.
+        """
+        store = self._store
+        if store is None:
+            return Turn(None, key.name, "")
         holder = uuid.uuid4().hex
-        look = _FIRST_LOOK_SECONDS
-        until = time.monotonic() + seconds
         try:
-            while not await store.lease(key.name, holder, seconds + _LEASE_MORE_SECONDS):
-                await asyncio.sleep(look * (0.5 + self._chance() / 2))
-                look = min(look * 1.5, _LONGEST_LOOK_SECONDS)
-                if (theirs := await self._theirs(key, store)) is not None:
-                    return theirs
-                _check_time(until)
-            # Who held the lease before may have kept it between our look and our lease.
-            if (theirs := await self._theirs(key, store)) is not None:
-                await store.release(key.name, holder)
-                return theirs
+            kept = await self._others(key, store, holder, within_seconds)
         except _NotInTime:
             message = "others wait for the same reply, and it does not come"
             raise Unavailable(message) from None
         except Unavailable as error:
             log.warning("cache_unavailable", exc_info=error)
-            return await make()
-        try:
-            made = await make()
-            if made.keep:
-                await self.put(key, made.value, nanos=made.nanos)
-            return made
-        finally:
-            try:
-                await store.release(key.name, holder)
-            except LecternError as error:
-                log.warning("cache_unavailable", exc_info=error)
+            return Turn(None, key.name, "")
+        return Turn(store, key.name, holder) if kept is None else kept
 
-    async def _theirs(self, key: Key, store: SharedStore) -> Made | None:
+    async def _others(self, key: Key, store: SharedStore, holder: str, seconds: float) -> bytes | None:
+        """What another instance keeps under *key*; if nothing, *holder* has the lease of it."""
+        look = _FIRST_LOOK_SECONDS
+        until = time.monotonic() + seconds
+        while not await _leased(store, key.name, holder, seconds + _LEASE_MORE_SECONDS):
+            await asyncio.sleep(look * (0.5 + self._chance() / 2))
+            look = min(look * 1.5, _LONGEST_LOOK_SECONDS)
+            if (theirs := await self._theirs(key, store)) is not None:
+                return theirs
+            _check_time(until)
+        # Who held the lease before may have kept it between our look and our lease.
+        turn = Turn(store, key.name, holder)
+        try:
+            theirs = await self._theirs(key, store)
+        except BaseException:
+            await turn.end()
+            raise
+        if theirs is not None:
+            await turn.end()
+        return theirs
+
+    async def _theirs(self, key: Key, store: SharedStore) -> bytes | None:
         kept = await store.get(key.name)
         if kept is None or kept.owner != key.owner:
             return None
         self._memory.put(key.name, kept)
         _asked(key.entry.name, "coalesced").inc()
-        return Made(_served(kept), keep=True, cached=True)
+        return _served(kept)
 
     async def _generation(self, name: str) -> int:
         read_at, number = self._generations.get(name, (0.0, 0))
@@ -246,6 +257,47 @@ class Caches:
             return number
         self._generations[name] = (self._clock(), number)
         return number
+
+
+class Turn:
+    """The turn of one instance to make a thing, for which all others wait; as a context, it ends with it."""
+
+    def __init__(self, store: SharedStore | None, name: str, holder: str) -> None:
+        """Hold the lease of *name* in *store*; without one, nobody waits."""
+        self._store = store
+        self._name = name
+        self._holder = holder
+
+    async def __aenter__(self) -> Self:
+        """Have the turn."""
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        """End it."""
+        await self.end()
+
+    async def end(self) -> None:
+        """Let others make it, if it is not there yet; a second time changes nothing."""
+        store, self._store = self._store, None
+        if store is None:
+            return
+        try:
+            # Whoever ends it may be cancelled; the others must not wait for that until the lease is over.
+            await asyncio.shield(asyncio.ensure_future(store.release(self._name, self._holder)))
+        except LecternError as error:
+            log.warning("cache_unavailable", exc_info=error)
+
+
+async def _leased(store: SharedStore, name: str, holder: str, seconds: float) -> bool:
+    """Whether *holder* has the lease now; who is cancelled meanwhile leaves none behind."""
+    attempt = asyncio.ensure_future(store.lease(name, holder, seconds))
+    try:
+        return await asyncio.shield(attempt)
+    except asyncio.CancelledError:
+        await asyncio.wait([attempt])
+        if not attempt.cancelled() and attempt.exception() is None and attempt.result():
+            await Turn(store, name, holder).end()
+        raise
 
 
 @lru_cache(maxsize=1024)
