@@ -8,10 +8,10 @@ from shared.edge.registry import Capacity, Passed, RateClass
 from shared.errors import InvalidRequest, NotFound
 from shared.gateway.allowed import CHAT, EMBEDDINGS, RESPONSES, Allowance, passing
 from shared.gateway.build import allowance
-from shared.gateway.proxy import Listening
 
 _MODELS = "/models"
 _PREFIX = "/v1"
+_EVENTS = b"text/event-stream; charset=utf-8"
 
 
 @pass_through(
@@ -33,17 +33,24 @@ async def openai_proxy(call: PassedCall) -> PassedReply:
         raise NotFound(_NO_SUCH_PATH)
     request = passing(path, call.body, allowed)
     payer = Payer(uid=call.principal.uid)
-    fresh = call.headers.get("cache-control", "").lower() == "no-cache"
-    fault = call.headers.get("x-tutor-fault", "") if call.services.settings.built_in_tutor else ""
-    if "\r" in fault or "\n" in fault:
-        raise InvalidRequest(_NO_SUCH_PATH)
+    fresh = call.headers.get(b"cache-control", b"").lower() == b"no-cache"
+    fault = _fault(call) if b"x-tutor-fault" in call.headers else ""
     proxy = call.services.proxy
     if not request.stream:
         body = await proxy.whole(request, payer, fresh=fresh, fault=fault)
         return PassedReply(body=body)
     passed = await proxy.stream(request, payer, fresh=fresh, fault=fault)
-    settle = passed.settle if isinstance(passed, Listening) else None
-    return PassedReply(media_type="text/event-stream", body=passed, settle=settle)
+    return PassedReply(media_type=_EVENTS, body=passed)
+
+
+def _fault(call: PassedCall) -> str:
+    """How the built-in tutor is asked to fail, if it is there; nobody else is asked that."""
+    if not call.services.settings.built_in_tutor:
+        return ""
+    fault = call.headers[b"x-tutor-fault"].decode("latin-1")
+    if "\r" in fault or "\n" in fault:
+        raise InvalidRequest(_NO_SUCH_PATH)
+    return fault
 
 
 def _models(path: str, allowed: Allowance) -> PassedReply:

@@ -2,6 +2,9 @@
 
 import logging
 from datetime import datetime
+from functools import lru_cache
+
+from prometheus_client import Counter
 
 from shared import metrics
 from shared.budgets.base import Rung
@@ -30,6 +33,12 @@ def note(rung: Rung, before: int, after: int) -> None:
                 "nanos": after,
             },
         )
+
+
+@lru_cache(maxsize=1024)
+def spent_nanos(task: str, model: str) -> Counter:
+    """What counts the money that *task* spends on *model*."""
+    return metrics.spent_nanos.labels(task, model)
 
 
 def refused(rung: Rung, now: datetime) -> BudgetSpent:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from shared.budgets.prices import Usage
 
@@ -28,8 +28,7 @@ class Scope(StrEnum):
     TENANT = "tenant"
 
 
-@dataclass(frozen=True, slots=True)
-class Payer:
+class Payer(NamedTuple):
     """On whose behalf money is spent; without a class or a course, those have no ceiling."""
 
     uid: str
@@ -38,8 +37,7 @@ class Payer:
     class_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Rung:
+class Rung(NamedTuple):
     """One ceiling of a request: of whom, in which period (``2026-11-20`` or ``2026-11``), until when."""
 
     scope: Scope
@@ -49,8 +47,7 @@ class Rung:
     ends_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(NamedTuple):
     """Money put aside for one call; settle or release it once, a second time changes nothing."""
 
     id: str

@@ -10,9 +10,8 @@ import contextlib
 import logging
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.budgets.base import Reservation
 from shared.budgets.prices import Usage
@@ -28,8 +27,7 @@ _GATHER_SECONDS = 2.0
 _PAGE = 100
 
 
-@dataclass(frozen=True, slots=True)
-class SpendEntry:
+class SpendEntry(NamedTuple):
     """One call that was paid for."""
 
     id: str
@@ -49,20 +47,21 @@ class SpendEntry:
     @classmethod
     def of(cls, reservation: Reservation, nanos: int, usage: Usage, *, at: datetime) -> "SpendEntry":
         """The entry of a settled *reservation*."""
+        payer = reservation.payer
         return cls(
-            id=reservation.id,
-            at=at,
-            uid=reservation.payer.uid,
-            course_id=reservation.payer.course_id,
-            tenant=reservation.payer.tenant,
-            day=reservation.rungs[0].period,
-            task=reservation.task,
-            model=reservation.model,
-            prompt_tokens=usage.prompt_tokens,
-            cached_tokens=usage.cached_tokens,
-            completion_tokens=usage.completion_tokens,
-            nanos=nanos,
-            reserved_nanos=reservation.nanos,
+            reservation.id,
+            at,
+            payer.uid,
+            payer.course_id,
+            payer.tenant,
+            reservation.rungs[0].period,
+            reservation.task,
+            reservation.model,
+            usage.prompt_tokens,
+            usage.cached_tokens,
+            usage.completion_tokens,
+            nanos,
+            reservation.nanos,
         )
 
     def fields(self) -> dict[str, Any]:
@@ -89,17 +88,23 @@ class SpendLedger:
         self._documents = documents
         self._gather_seconds = gather_seconds
         self._waiting: list[SpendEntry] = []
+        self._enough = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
 
     def enter(self, entry: SpendEntry) -> None:
-        """Keep *entry*; it is written soon."""
+        """Keep *entry*; it is written soon, or as soon as there is a document full of them."""
         self._waiting.append(entry)
+        if len(self._waiting) >= _MOST_IN_ONE:
+            self._enough.set()
+            self._lose_what_is_too_much()
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write_soon())
+
+    def _lose_what_is_too_much(self) -> None:
         if len(self._waiting) > _MOST_WAITING:
             # The store has been away for long; the sums are still right, this detail is lost.
             self._waiting.pop(0)
             log.error("spend_entry_lost")
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write_soon())
 
     async def flush(self) -> None:
         """
@@ -109,6 +114,7 @@ class SpendLedger:
             Unavailable: the store does not answer; what was not written is kept.
         """
         taken, self._waiting = self._waiting, []
+        self._enough.clear()
         groups: dict[tuple[str, str, str], list[SpendEntry]] = {}
         for entry in taken:
             groups.setdefault((entry.tenant, entry.course_id, entry.day), []).append(entry)
@@ -150,14 +156,21 @@ class SpendLedger:
             query = Find(SPEND_ENTRIES, where=query.where, after=page[-1], limit=_PAGE)
 
     async def _write_soon(self) -> None:
-        delay = self._gather_seconds
+        delay, failed = self._gather_seconds, False
         while self._waiting:
-            await asyncio.sleep(delay)
+            await (asyncio.sleep(delay) if failed else self._gathered())
             try:
                 await self.flush()
+                failed = False
             except LecternError as error:
                 log.warning("spend_entries_wait", extra={"count": len(self._waiting)}, exc_info=error)
-                delay = min(delay * 2, 60.0)
+                delay, failed = min(delay * 2, 60.0), True
+
+    async def _gathered(self) -> None:
+        """Return when a document is full, or after a while."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._gather_seconds):
+                await self._enough.wait()
 
 
 def _creation(entries: list[SpendEntry]) -> Create:

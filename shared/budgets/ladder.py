@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
+from functools import lru_cache
 
 from shared.budgets.base import Figures, Payer, Rung, Scope
 
@@ -42,25 +43,70 @@ def scopes(payer: Payer) -> Iterator[tuple[Scope, str]]:
     yield Scope.TENANT, payer.tenant
 
 
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A day of some time zone, from midnight to midnight: what its accounts are called, and when they end."""
+
+    begins_at: datetime
+    ends_at: datetime
+    name: str
+    month: str
+    month_ends_at: datetime
+
+    def __contains__(self, now: datetime) -> bool:
+        """Whether *now* is within it."""
+        return self.begins_at <= now < self.ends_at
+
+
+class Calendar:
+    """The days of one time zone; it remembers the one that was asked for last."""
+
+    def __init__(self, zone: tzinfo) -> None:
+        """Tell the days of *zone*."""
+        self._zone = zone
+        self._last: Day | None = None
+
+    def day(self, now: datetime) -> Day:
+        """The day of *now*."""
+        if self._last is None or now not in self._last:
+            self._last = _day(now, self._zone)
+        return self._last
+
+
+def _day(now: datetime, zone: tzinfo) -> Day:
+    local = now.astimezone(zone)
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    next_month = (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)
+    return Day(
+        midnight.astimezone(UTC),
+        (midnight + timedelta(days=1)).astimezone(UTC),
+        f"{local:%Y-%m-%d}",
+        f"{local:%Y-%m}",
+        next_month.astimezone(UTC),
+    )
+
+
+@lru_cache(maxsize=16)
+def calendar(zone: tzinfo) -> Calendar:
+    """The calendar of *zone*, one for everybody."""
+    return Calendar(zone)
+
+
 def rungs(
     scope: Scope, scope_id: str, now: datetime, zone: tzinfo, ceilings: Ceilings, override: Override
 ) -> Iterator[Rung]:
     """The ceilings of one scope at *now*: of the day and, for a tenant, of the month of *zone*."""
-    local = now.astimezone(zone)
-    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
-    tomorrow = midnight + timedelta(days=1)
+    day = calendar(zone).day(now)
     daily = {
         Scope.LEARNER: ceilings.learner_day,
         Scope.CLASS: ceilings.class_day,
         Scope.COURSE: ceilings.course_day,
         Scope.TENANT: ceilings.tenant_day,
     }[scope]
-    day = daily if override.day is None else override.day
-    yield Rung(scope, scope_id, f"{local:%Y-%m-%d}", day, tomorrow)
+    yield Rung(scope, scope_id, day.name, daily if override.day is None else override.day, day.ends_at)
     if scope is Scope.TENANT:
         month = ceilings.tenant_month if override.month is None else override.month
-        next_month = (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)
-        yield Rung(scope, scope_id, f"{local:%Y-%m}", month, next_month)
+        yield Rung(scope, scope_id, day.month, month, day.month_ends_at)
 
 
 @dataclass(slots=True)

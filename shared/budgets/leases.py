@@ -18,6 +18,7 @@ processes meet there, and never once per call.
 import asyncio
 import contextlib
 import hashlib
+import itertools
 import logging
 import random
 import uuid
@@ -25,13 +26,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from shared import metrics
 from shared.budgets import alerts
 from shared.budgets.base import BUDGETS, KILL_SWITCH, Figures, Payer, Reservation, Rung, Scope
 from shared.budgets.entries import SpendEntry
-from shared.budgets.ladder import Ceilings, Override, rungs, scopes
+from shared.budgets.ladder import Ceilings, Day, Override, calendar, rungs, scopes
 from shared.budgets.prices import Usage
 from shared.documents.base import Create, Documents, Replace, Version, Write
 from shared.errors import BudgetSpent, Conflict, LecternError, PreconditionLost, Unavailable
@@ -151,6 +152,7 @@ class _Purse:
 
     def __init__(self, rung: Rung) -> None:
         self.rung = rung
+        self.path = account_path(rung)
         self.held = 0  # the lease, as last written: it includes what is reserved or spent of it
         self.reserved = 0
         self.spent = 0  # and not reported yet
@@ -184,9 +186,14 @@ class _Purse:
     def is_idle(self) -> bool:
         return not (self.held or self.reserved or self.spent or self.sent or self.waiting)
 
-    @property
-    def path(self) -> str:
-        return account_path(self.rung)
+
+class _Ladder(NamedTuple):
+    """The ceilings of one payer on one *day*, as far as configuration was known in its *edition*."""
+
+    day: Day
+    edition: int
+    rungs: tuple[Rung, ...]
+    paths: tuple[str, ...]
 
 
 def account_path(rung: Rung) -> str:
@@ -214,9 +221,12 @@ class LeasedBudgets:
         self._zone = zone
         self._enter = enter
         self._name = uuid.uuid4().hex[:16]
+        self._numbers = itertools.count()
         self._purses: dict[str, _Purse] = {}
         self._open: dict[str, tuple[Reservation, list[_Purse]]] = {}
         self._config: OrderedDict[str, tuple[datetime, Mapping[str, Any]]] = OrderedDict()
+        self._edition = 0  # of the configuration: counted up with whatever is read
+        self._ladders: dict[Payer, _Ladder] = {}
         self._reporting: asyncio.Task[None] | None = None
         self._refreshing: set[asyncio.Task[None]] = set()
         self._tickets = 0
@@ -229,14 +239,17 @@ class LeasedBudgets:
         await self._configure(payer)
         now = self._now()
         ladder = self._ladder(payer, now)
-        purses = [self._purse(rung) for rung in ladder]
-        if all(each.available >= worst_nanos for each in purses):
+        purses = [self._purse(path, rung) for path, rung in zip(ladder.paths, ladder.rungs, strict=True)]
+        for each in purses:
+            if each.available < worst_nanos:
+                await self._reserve_slowly(purses, worst_nanos)
+                break
+        else:
             for each in purses:
                 each.reserved += worst_nanos
-        else:
-            await self._reserve_slowly(purses, worst_nanos)
-        reservation = Reservation(uuid.uuid4().hex, payer, task, model, worst_nanos, ladder, now)
-        self._open[reservation.id] = (reservation, purses)
+        name = f"{self._name}{next(self._numbers):016x}"
+        reservation = Reservation(name, payer, task, model, worst_nanos, ladder.rungs, now)
+        self._open[name] = (reservation, purses)
         for each in purses:
             each.used = True
         self._report_soon()
@@ -266,8 +279,9 @@ class LeasedBudgets:
         except BudgetSpent:
             return 0
         least: int | None = None
-        for rung in self._ladder(payer, self._now()):
-            purse = self._purse(rung)
+        ladder = self._ladder(payer, self._now())
+        for path, rung in zip(ladder.paths, ladder.rungs, strict=True):
+            purse = self._purse(path, rung)
             if purse.seen is None:
                 async with purse.lock:
                     await self._read(purse)
@@ -379,7 +393,7 @@ class LeasedBudgets:
             purse.spent += actual
             nanos, calls = purse.by_task.get(reservation.task, (0, 0))
             purse.by_task[reservation.task] = (nanos + actual, calls + 1)
-        metrics.spent_nanos.labels(reservation.task, reservation.model).inc(actual)
+        alerts.spent_nanos(reservation.task, reservation.model).inc(actual)
 
     def _count_orphans(self) -> None:
         now = self._now()
@@ -553,11 +567,11 @@ class LeasedBudgets:
             Unavailable: they cannot be read: nothing may be spent.
         """
         now = self._now()
-        paths = [KILL_SWITCH, *(f"{BUDGETS}/{scope}.{scope_id}" for scope, scope_id in scopes(payer))]
-        ages = [self._age(path, now) for path in paths]
-        if max(ages) > _STALE:
+        paths = _configuration(payer)
+        oldest = max([self._age(path, now) for path in paths])
+        if oldest > _STALE:
             await self._refresh(paths, now)
-        elif max(ages) > _FRESH and not self._refreshing:
+        elif oldest > _FRESH and not self._refreshing:
             task = asyncio.create_task(self._refresh(paths, now))
             self._refreshing.add(task)
             task.add_done_callback(self._refreshed)
@@ -574,27 +588,41 @@ class LeasedBudgets:
 
     async def _refresh(self, paths: Sequence[str], now: datetime) -> None:
         found = await self._documents.get(paths)
+        self._edition += 1
         for path, document in zip(paths, found, strict=True):
             self._config[path] = (now, {} if document is None else document.fields)
             self._config.move_to_end(path)
         while len(self._config) > _MOST_KEPT:
             self._config.popitem(last=False)
 
-    def _ladder(self, payer: Payer, now: datetime) -> tuple[Rung, ...]:
-        return tuple(rung for scope, scope_id in scopes(payer) for rung in self._rungs(scope, scope_id, now))
+    def _ladder(self, payer: Payer, now: datetime) -> _Ladder:
+        known = self._ladders.get(payer)
+        if known is not None and known.edition == self._edition and now in known.day:
+            return known
+        if len(self._ladders) >= _MOST_KEPT:
+            self._ladders.clear()
+        steps = tuple(rung for scope, scope_id in scopes(payer) for rung in self._rungs(scope, scope_id, now))
+        known = _Ladder(calendar(self._zone).day(now), self._edition, steps, tuple(map(account_path, steps)))
+        self._ladders[payer] = known
+        return known
 
     def _rungs(self, scope: Scope, scope_id: str, now: datetime) -> list[Rung]:
         _, fields = self._config.get(f"{BUDGETS}/{scope}.{scope_id}", (now, {}))
         override = Override(_nanos(fields.get("dayNanos")), _nanos(fields.get("monthNanos")))
         return list(rungs(scope, scope_id, now, self._zone, self._ceilings, override))
 
-    def _purse(self, rung: Rung) -> _Purse:
-        path = account_path(rung)
+    def _purse(self, path: str, rung: Rung) -> _Purse:
         purse = self._purses.get(path)
         if purse is None:
             purse = self._purses[path] = _Purse(rung)
         purse.rung = rung  # its ceiling may have changed
         return purse
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _configuration(payer: Payer) -> tuple[str, ...]:
+    """The documents that say what *payer* may spend."""
+    return (KILL_SWITCH, *(f"{BUDGETS}/{scope}.{scope_id}" for scope, scope_id in scopes(payer)))
 
 
 @dataclass(slots=True)

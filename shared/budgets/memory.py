@@ -4,7 +4,6 @@ import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from shared import metrics
 from shared.budgets import alerts
 from shared.budgets.base import Figures, Payer, Reservation, Rung, Scope
 from shared.budgets.entries import SpendEntry
@@ -64,7 +63,7 @@ class MemoryBudgets:
             before = book.spent
             book.settle(reservation.task, reservation.nanos, actual_nanos)
             alerts.note(rung, before, book.spent)
-        metrics.spent_nanos.labels(reservation.task, reservation.model).inc(actual_nanos)
+        alerts.spent_nanos(reservation.task, reservation.model).inc(actual_nanos)
         if self._enter is not None:
             self._enter(SpendEntry.of(reservation, actual_nanos, usage, at=self._now()))
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 from shared.errors import NotAllowed
 
@@ -29,8 +30,7 @@ class Price:
     completion: int
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens as the provider reports them; ``cached_tokens`` are among ``prompt_tokens``."""
 
     prompt_tokens: int = 0

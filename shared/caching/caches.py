@@ -6,8 +6,11 @@ import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from functools import lru_cache
 from struct import Struct
+from typing import NamedTuple, Self
+
+from prometheus_client import Counter
 
 from shared import metrics
 from shared.caching.base import Kept, SharedStore
@@ -28,8 +31,7 @@ _GENERATION_SECONDS = 5.0
 """How long another instance may go on serving what an event has ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(NamedTuple):
     """A value that was just made; *keep* says whether it may be served again."""
 
     value: bytes
@@ -38,8 +40,7 @@ class Made:
     cached: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A value, and whether it was there before (*cached*) or came from equal work (*shared*)."""
 
     value: bytes
@@ -85,6 +86,18 @@ class Caches:
         generations = [await self._generation(_counter(event, uid)) for event in ended_by]
         return self._keys.key(entry, parts, uid=uid, generations=generations)
 
+    def lasting_key(self, entry: str, parts: Mapping[str, str | bytes], *, uid: str = "") -> Key:
+        """
+        The key of a thing that no event ends; it never becomes another.
+
+        Raises:
+            ValueError: it cannot have such a key, or there is such an event.
+        """
+        if ENTRIES[entry].ended_by:
+            message = f"a key of {entry} does not last"
+            raise ValueError(message)
+        return self._keys.key(entry, parts, uid=uid)
+
     async def ended(self, event: str, *, uid: str = "") -> None:
         """Serve nothing again that *event* ends, of *uid* or of everybody."""
         name = _counter(event, uid)
@@ -97,15 +110,18 @@ class Caches:
 
     async def get(self, key: Key) -> bytes | None:
         """What is kept under *key*, if its owner is the key's."""
-        found = self._near(key) or await self._far(key)
-        return None if found is None else found.value
+        near = self.near(key)
+        if near is not None:
+            return near
+        far = await self._far(key)
+        return None if far is None else far.value
 
-    def _near(self, key: Key) -> Made | None:
-        """What this process keeps."""
+    def near(self, key: Key) -> bytes | None:
+        """What this process itself keeps under *key*, if its owner is the key's; without waiting."""
         kept = self._memory.get(key.name)
         if kept is None or kept.owner != key.owner:
             return None
-        metrics.cache_requests.labels(key.entry.name, "hit").inc()
+        _asked(key.entry.name, "hit").inc()
         return _served(kept)
 
     async def _far(self, key: Key) -> Made | None:
@@ -117,11 +133,11 @@ class Caches:
             except Unavailable as error:
                 log.warning("cache_unavailable", exc_info=error)
         if kept is None or kept.owner != key.owner:
-            metrics.cache_requests.labels(key.entry.name, "miss").inc()
+            _asked(key.entry.name, "miss").inc()
             return None
         self._memory.put(key.name, kept)
-        metrics.cache_requests.labels(key.entry.name, "hit").inc()
-        return _served(kept)
+        _asked(key.entry.name, "hit").inc()
+        return Made(_served(kept), keep=True, cached=True)
 
     async def put(self, key: Key, value: bytes, *, nanos: int = 0) -> None:
         """Keep *value*, which did cost *nanos*, for the life of its kind, less a random part."""
@@ -148,8 +164,8 @@ class Caches:
             whatever *make* raises; but nobody fails because somebody else's money is spent.
         """
         while True:
-            if (near := self._near(key)) is not None:
-                return Found(near.value, cached=True)
+            if (near := self.near(key)) is not None:
+                return Found(near, cached=True)
             try:
                 made, joined = await self._flights.share(
                     key.name, lambda: self._made(key, make, within_seconds)
@@ -159,7 +175,7 @@ class Caches:
                     raise error.cause from None
                 continue
             if joined and not made.cached:
-                metrics.cache_requests.labels(key.entry.name, "coalesced").inc()
+                _asked(key.entry.name, "coalesced").inc()
                 metrics.cache_saved_nanos.inc(made.nanos)
             return Found(made.value, cached=made.cached, shared=joined)
 
@@ -167,56 +183,67 @@ class Caches:
         try:
             if (far := await self._far(key)) is not None:
                 return far
-            if self._store is None:
+            turn = await self.turn(key, within_seconds=seconds)
+            if isinstance(turn, bytes):
+                return Made(turn, keep=True, cached=True)
+            async with turn:
                 made = await make()
                 if made.keep:
                     await self.put(key, made.value, nanos=made.nanos)
                 return made
-            return await self._made_once(key, make, self._store, seconds)
         except BudgetSpent as error:
             raise _NotMine(make, error) from error
 
-    async def _made_once(
-        self, key: Key, make: Callable[[], Awaitable[Made]], store: SharedStore, seconds: float
-    ) -> Made:
-        """What *make* makes, unless another instance is at it: then what that one keeps."""
+    async def turn(self, key: Key, *, within_seconds: float) -> "Turn | bytes":
+        """
+        The turn to make what *key* names; or what another instance, whose turn it was, has kept meanwhile.
+
+        Whoever has the turn needs no longer than *within_seconds*, and the others wait no longer for it.
+
+        Raises:
+            Unavailable: another instance took longer.
+        """
+        store = self._store
+        if store is None:
+            return Turn(None, key.name, "")
         holder = uuid.uuid4().hex
-        look = _FIRST_LOOK_SECONDS
-        until = time.monotonic() + seconds
         try:
-            while not await store.lease(key.name, holder, seconds + _LEASE_MORE_SECONDS):
-                await asyncio.sleep(look * (0.5 + self._chance() / 2))
-                look = min(look * 1.5, _LONGEST_LOOK_SECONDS)
-                if (theirs := await self._theirs(key, store)) is not None:
-                    return theirs
-                _check_time(until)
-            # Who held the lease before may have kept it between our look and our lease.
-            if (theirs := await self._theirs(key, store)) is not None:
-                await store.release(key.name, holder)
-                return theirs
+            kept = await self._others(key, store, holder, within_seconds)
         except _NotInTime:
             message = "others wait for the same reply, and it does not come"
             raise Unavailable(message) from None
         except Unavailable as error:
             log.warning("cache_unavailable", exc_info=error)
-            return await make()
-        try:
-            made = await make()
-            if made.keep:
-                await self.put(key, made.value, nanos=made.nanos)
-            return made
-        finally:
-            try:
-                await store.release(key.name, holder)
-            except LecternError as error:
-                log.warning("cache_unavailable", exc_info=error)
+            return Turn(None, key.name, "")
+        return Turn(store, key.name, holder) if kept is None else kept
 
-    async def _theirs(self, key: Key, store: SharedStore) -> Made | None:
+    async def _others(self, key: Key, store: SharedStore, holder: str, seconds: float) -> bytes | None:
+        """What another instance keeps under *key*; if nothing, *holder* has the lease of it."""
+        look = _FIRST_LOOK_SECONDS
+        until = time.monotonic() + seconds
+        while not await _leased(store, key.name, holder, seconds + _LEASE_MORE_SECONDS):
+            await asyncio.sleep(look * (0.5 + self._chance() / 2))
+            look = min(look * 1.5, _LONGEST_LOOK_SECONDS)
+            if (theirs := await self._theirs(key, store)) is not None:
+                return theirs
+            _check_time(until)
+        # Who held the lease before may have kept it between our look and our lease.
+        turn = Turn(store, key.name, holder)
+        try:
+            theirs = await self._theirs(key, store)
+        except BaseException:
+            await turn.end()
+            raise
+        if theirs is not None:
+            await turn.end()
+        return theirs
+
+    async def _theirs(self, key: Key, store: SharedStore) -> bytes | None:
         kept = await store.get(key.name)
         if kept is None or kept.owner != key.owner:
             return None
         self._memory.put(key.name, kept)
-        metrics.cache_requests.labels(key.entry.name, "coalesced").inc()
+        _asked(key.entry.name, "coalesced").inc()
         return _served(kept)
 
     async def _generation(self, name: str) -> int:
@@ -232,11 +259,58 @@ class Caches:
         return number
 
 
-def _served(kept: Kept) -> Made:
+class Turn:
+    """The turn of one instance to make a thing, for which all others wait; as a context, it ends with it."""
+
+    def __init__(self, store: SharedStore | None, name: str, holder: str) -> None:
+        """Hold the lease of *name* in *store*; without one, nobody waits."""
+        self._store = store
+        self._name = name
+        self._holder = holder
+
+    async def __aenter__(self) -> Self:
+        """Have the turn."""
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        """End it."""
+        await self.end()
+
+    async def end(self) -> None:
+        """Let others make it, if it is not there yet; a second time changes nothing."""
+        store, self._store = self._store, None
+        if store is None:
+            return
+        try:
+            # Whoever ends it may be cancelled; the others must not wait for that until the lease is over.
+            await asyncio.shield(asyncio.ensure_future(store.release(self._name, self._holder)))
+        except LecternError as error:
+            log.warning("cache_unavailable", exc_info=error)
+
+
+async def _leased(store: SharedStore, name: str, holder: str, seconds: float) -> bool:
+    """Whether *holder* has the lease now; who is cancelled meanwhile leaves none behind."""
+    attempt = asyncio.ensure_future(store.lease(name, holder, seconds))
+    try:
+        return await asyncio.shield(attempt)
+    except asyncio.CancelledError:
+        await asyncio.wait([attempt])
+        if not attempt.cancelled() and attempt.exception() is None and attempt.result():
+            await Turn(store, name, holder).end()
+        raise
+
+
+@lru_cache(maxsize=1024)
+def _asked(entry: str, outcome: str) -> Counter:
+    """What counts the questions for *entry* that ended so."""
+    return metrics.cache_requests.labels(entry, outcome)
+
+
+def _served(kept: Kept) -> bytes:
     """A kept value without its cost, which is saved."""
     (nanos,) = _COST.unpack_from(kept.value)
     metrics.cache_saved_nanos.inc(nanos)
-    return Made(kept.value[_COST.size :], keep=True, cached=True)
+    return kept.value[_COST.size :]
 
 
 def _check_time(until: float) -> None:

@@ -1,9 +1,7 @@
 """The cache within one process: the thousand things used last."""
 
+from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
-
-from cachetools import LRUCache
 
 from shared import metrics
 from shared.caching.base import Kept
@@ -14,7 +12,8 @@ class MemoryCache:
 
     def __init__(self, *, entries: int, clock: Callable[[], float]) -> None:
         """Keep *entries* values; *clock* tells seconds since the epoch."""
-        self._kept: LRUCache[str, Kept] = _Counting(entries)
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._entries = entries
         self._clock = clock
 
     def get(self, name: str) -> Kept | None:
@@ -23,16 +22,15 @@ class MemoryCache:
         if kept is None:
             return None
         if kept.until <= self._clock():
-            self._kept.pop(name, None)
+            del self._kept[name]
             return None
+        self._kept.move_to_end(name)
         return kept
 
     def put(self, name: str, kept: Kept) -> None:
         """Keep a value."""
         self._kept[name] = kept
-
-
-class _Counting(LRUCache[str, Kept]):
-    def popitem(self) -> tuple[str, Any]:
-        metrics.cache_evicted.inc()
-        return super().popitem()
+        self._kept.move_to_end(name)
+        if len(self._kept) > self._entries:
+            self._kept.popitem(last=False)
+            metrics.cache_evicted.inc()

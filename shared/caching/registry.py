@@ -9,6 +9,7 @@ of the event goes into the keys, and counting it up makes new ones (``generation
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 
 class Layer(StrEnum):
@@ -23,7 +24,7 @@ SECONDS = {Layer.HOT: 300, Layer.WARM: 3600, Layer.COLD: 86_400}
 _PART = re.compile(r"\{(\w+)\}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Entry:
     """
     One kind of cached thing.
@@ -39,12 +40,17 @@ class Entry:
     jitter: float = 0.1
     seconds: int = 0
 
-    @property
+    @cached_property
     def parts(self) -> tuple[str, ...]:
         """The names of the key's parts."""
         return tuple(_PART.findall(self.template))
 
-    @property
+    @cached_property
+    def needs(self) -> frozenset[str]:
+        """The parts as a set."""
+        return frozenset(self.parts)
+
+    @cached_property
     def personal(self) -> bool:
         """Whether it belongs to one user."""
         return "uid" in self.parts

@@ -16,7 +16,7 @@ class Flights(Generic[ResultT]):
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._under_way: dict[str, asyncio.Task[ResultT]] = {}
+        self._under_way: dict[str, _Flight[ResultT]] = {}
 
     def __len__(self) -> int:
         """How many are under way."""
@@ -29,16 +29,52 @@ class Flights(Generic[ResultT]):
         What *work* raises, all who share it are told. That this caller is cancelled ends nothing but its
         own waiting.
         """
-        task = self._under_way.get(name)
-        joined = task is not None
-        if task is None:
-            task = asyncio.ensure_future(work())
-            self._under_way[name] = task
-            task.add_done_callback(lambda done: self._over(name, done))
-        return await asyncio.shield(task), joined
+        loop = asyncio.get_running_loop()
+        flight = self._under_way.get(name)
+        joined = flight is not None
+        if flight is None:
+            flight = self._under_way[name] = _Flight()
+            flight.task = loop.create_task(self._do(name, flight, work))
+        # A future for each who waits is what asyncio.shield() makes, too, at several times the cost.
+        waiter: asyncio.Future[ResultT] = loop.create_future()
+        flight.waiters.append(waiter)
+        return await waiter, joined
 
-    def _over(self, name: str, task: asyncio.Task[ResultT]) -> None:
-        if self._under_way.get(name) is task:
+    async def _do(
+        self, name: str, flight: "_Flight[ResultT]", work: Callable[[], Awaitable[ResultT]]
+    ) -> None:
+        try:
+            result = await work()
+        except BaseException as error:
             del self._under_way[name]
-        if not task.cancelled():
-            task.exception()  # told to whoever still waits; if nobody does, it is nobody's
+            flight.failed(error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            del self._under_way[name]
+            flight.landed(result)
+
+
+class _Flight(Generic[ResultT]):
+    """One work under way, and who waits for it."""
+
+    __slots__ = ("task", "waiters")
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[None] | None = None
+        self.waiters: list[asyncio.Future[ResultT]] = []
+
+    def landed(self, result: ResultT) -> None:
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(result)
+
+    def failed(self, error: BaseException) -> None:
+        for waiter in self.waiters:
+            if waiter.done():
+                continue
+            if isinstance(error, asyncio.CancelledError):
+                waiter.cancel()
+            else:
+                waiter.set_exception(error)
+                waiter.exception()  # who is cancelled at this moment will not retrieve it

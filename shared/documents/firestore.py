@@ -299,38 +299,52 @@ def to_value(value: object) -> Any:
     Raises:
         TypeError: Firestore has no such type.
     """
-    match value:
-        case None:
-            return _pb_value(null_value=0)
-        case bool():
-            return _pb_value(boolean_value=value)
-        case int():
-            return _pb_value(integer_value=value)
-        case float():
-            return _pb_value(double_value=value)
-        case str():
-            return _pb_value(string_value=value)
-        case bytes():
-            return _pb_value(bytes_value=value)
-        case datetime():
-            at = _pb_value()
-            at.timestamp_value.seconds, micros = divmod(microseconds(value), 1_000_000)
-            at.timestamp_value.nanos = micros * 1000
-            return at
-        case Mapping():
-            result = _pb_value(map_value=_pb_map())
-            fill(result.map_value.fields, value)
-            return result
-        case list() | tuple():
-            return _pb_value(array_value=_pb_array(values=[to_value(each) for each in value]))
-    message = f"Firestore has no type for {type(value).__name__}"
-    raise TypeError(message)
+    result = _pb_value()
+    _set(result, value)
+    return result
 
 
 def fill(target: Any, fields: Fields) -> None:
     """Put *fields* into a protobuf map of Values."""
     for name, value in fields.items():
-        target[name].CopyFrom(to_value(value))
+        _set(target[name], value)
+
+
+def _set(target: Any, value: object) -> None:
+    """Make a Value message say *value*, in its place: a message that is copied into another is made twice."""
+    plain = _PLAIN.get(type(value))
+    if plain is not None:
+        setattr(target, plain, value)
+        return
+    match value:
+        case None:
+            target.null_value = 0
+        case datetime():
+            at = target.timestamp_value
+            at.seconds, micros = divmod(microseconds(value), 1_000_000)
+            at.nanos = micros * 1000
+        case Mapping():
+            target.map_value.SetInParent()
+            fill(target.map_value.fields, value)
+        case list() | tuple():
+            target.array_value.SetInParent()
+            values = target.array_value.values
+            for each in value:
+                _set(values.add(), each)
+        case int() | float() | str() | bytes():  # of a class derived from one of these
+            setattr(target, next(name for kind, name in _PLAIN.items() if isinstance(value, kind)), value)
+        case _:
+            message = f"Firestore has no type for {type(value).__name__}"
+            raise TypeError(message)
+
+
+_PLAIN: Mapping[type, str] = {
+    bool: "boolean_value",
+    int: "integer_value",
+    float: "double_value",
+    str: "string_value",
+    bytes: "bytes_value",
+}
 
 
 def from_value(value: Any) -> Any:

@@ -7,9 +7,7 @@ and the accounting at the end of a stream are the border's.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -19,6 +17,8 @@ from shared.edge.exchange import Exchange, finish, read_body, signed_in
 from shared.edge.registry import Capacity, Passed, PassThrough, RateClass, Role
 from shared.identity.principal import Principal
 from shared.wiring import Services, services
+
+_OK = 200
 
 
 class Stream(Protocol):
@@ -32,35 +32,36 @@ class Stream(Protocol):
         """End the iteration soon: nobody listens any more."""
         ...
 
+    async def settle(self) -> None:
+        """
+        Return once everything is paid for.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PassedCall:
-    """One request, identified: what was asked beneath the function, by whom, and what it may use."""
+        It runs when the client has every byte and before the request is over: an instance may be given
+        no processor time after that.
+        """
+        ...
+
+
+class PassedCall(NamedTuple):
+    """
+    One request, identified: what was asked beneath the function, by whom, and what it may use.
+
+    *headers* are by their lower-case names; of one that is sent several times, the last.
+    """
 
     method: str
     path: str
     body: bytes
-    headers: Mapping[str, str]
+    headers: Mapping[bytes, bytes]
     principal: Principal
     services: Services
-    now: datetime
-    request_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PassedReply:
-    """
-    The upstream's answer.
+class PassedReply(NamedTuple):
+    """The upstream's answer."""
 
-    *settle* runs once the client has every byte and before the request is over: an instance may be
-    given no processor time after that.
-    """
-
-    status: int = 200
-    media_type: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    media_type: bytes = b"application/json"
     body: bytes | Stream = b""
-    settle: Callable[[], Awaitable[None]] | None = None
 
 
 PassHandler = Callable[[PassedCall], Awaitable[PassedReply]]
@@ -78,20 +79,12 @@ def pass_through(
     def decorate(function: PassHandler) -> Handler:
         async def serve(exchange: Exchange) -> Response:
             provided = services()
-            request = exchange.request
             body = await read_body(exchange)
             principal = await signed_in(exchange, provided)
-            call = PassedCall(
-                method=request.method,
-                path=request.scope["path"],
-                body=body,
-                headers=request.headers,
-                principal=principal,
-                services=provided,
-                now=provided.now(),
-                request_id=exchange.request_id,
+            scope, headers = exchange.request.scope, exchange.fields
+            reply = await function(
+                PassedCall(scope["method"], scope["path"], body, headers, principal, provided)
             )
-            reply = await function(call)
             exchange.goes_on = True
             return _Passing(exchange, reply)
 
@@ -108,35 +101,33 @@ class _Passing(Response):
 
     def __init__(self, exchange: Exchange, reply: PassedReply) -> None:
         """Keep *reply* until it is sent."""
+        # Not Starlette's own beginning: it knows more kinds of bodies and of headers than there are here.
         self._exchange = exchange
         self._reply = reply
-        content = reply.body if isinstance(reply.body, bytes) else None
-        super().__init__(content, reply.status, dict(reply.headers), reply.media_type)
-        if content is None:
-            del self.headers["content-length"]
+        self.status_code = _OK
+        self.background = None
+        self.raw_headers = [(b"content-type", reply.media_type)]
+        if isinstance(reply.body, bytes):
+            self.raw_headers.append((b"content-length", b"%d" % len(reply.body)))
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Send it all, settle, finish."""
-        reply = self._reply
+        body = self._reply.body
         try:
-            with self._exchange.still_billed():
-                await send(
-                    {"type": "http.response.start", "status": reply.status, "headers": self.raw_headers}
-                )
-                if isinstance(reply.body, bytes):
-                    more = reply.settle is not None
-                    await send({"type": "http.response.body", "body": reply.body, "more_body": more})
-                    if not more:
-                        return
-                else:
-                    await self._stream(reply.body, receive, send)
-                if reply.settle is not None:
-                    await reply.settle()
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await send({"type": "http.response.start", "status": _OK, "headers": self.raw_headers})
+            if not isinstance(body, bytes):
+                await self._stream(body, receive, send)
+                body = b""
+            await send({"type": "http.response.body", "body": body, "more_body": False})
         finally:
-            finish(self._exchange, reply.status)
+            finish(self._exchange, _OK)
 
     async def _stream(self, body: Stream, receive: Receive, send: Send) -> None:
+        with self._exchange.still_billed():
+            await self._told(body, receive, send)
+            await body.settle()
+
+    async def _told(self, body: Stream, receive: Receive, send: Send) -> None:
         watching = asyncio.create_task(_gone(receive, body))
         try:
             async for chunk in body:

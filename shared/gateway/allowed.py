@@ -5,8 +5,8 @@ A request is rebuilt from what is allowed in it; whatever else it names is refus
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -19,10 +19,11 @@ EMBEDDINGS = "/embeddings"
 _MOST_MESSAGES = 200
 _MOST_INPUTS = 64
 _MOST_STOPS = 4
+REMEMBERED, REMEMBERED_BYTES = 256, 4096
+"""How many of the latest requests are known by their bytes, if they have so few."""
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(NamedTuple):
     """What one role may ask: which models, how many tokens of reply, and whether with tools."""
 
     models: tuple[str, ...]
@@ -31,8 +32,7 @@ class Allowance:
     tools: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Passing:
+class Passing(NamedTuple):
     """A request as it goes upstream; *usage_wanted* says that the client asked for a usage event."""
 
     path: str
@@ -53,6 +53,11 @@ def passing(path: str, raw: bytes, allowance: Allowance) -> Passing:
         NotAllowed: it asks for what this role may not: tools.
         NotFound: there is no such model for this role.
     """
+    # What is asked again is asked in the same bytes: the latest small bodies need no second reading.
+    return _remembered(path, raw, allowance) if len(raw) <= REMEMBERED_BYTES else _read(path, raw, allowance)
+
+
+def _read(path: str, raw: bytes, allowance: Allowance) -> Passing:
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError:
@@ -80,6 +85,9 @@ def passing(path: str, raw: bytes, allowance: Allowance) -> Passing:
             raise _invalid("input", "is missing")
         return _passing(path, body, most_tokens=0)
     return _FINISHED[path](body, allowance)
+
+
+_remembered = lru_cache(maxsize=REMEMBERED)(_read)
 
 
 def _check(path: str, name: str, allowance: Allowance) -> Callable[[object], bool]:

@@ -31,8 +31,8 @@ def models(settings: Settings) -> dict[str, str]:
 
 def allowance(settings: Settings, *, teacher: bool) -> Allowance:
     """What clients of the proxy may ask."""
-    if teacher:
-        names = tuple(dict.fromkeys([settings.small_model, settings.large_model]))
-        return Allowance(names, (settings.embedding_model,), settings.proxy_teacher_tokens, tools=True)
-    student = (settings.small_model,)
-    return Allowance(student, (settings.embedding_model,), settings.proxy_student_tokens, tools=False)
+    embeddings = (settings.embedding_model,)
+    if not teacher:
+        return Allowance((settings.small_model,), embeddings, settings.proxy_student_tokens, tools=False)
+    names = tuple(dict.fromkeys([settings.small_model, settings.large_model]))
+    return Allowance(names, embeddings, settings.proxy_teacher_tokens, tools=True)

@@ -24,6 +24,8 @@ _SPARE_SECONDS = 15.0
 _MOST_HEADERS = 64 * 1024
 _MOST_BODY = 16 * 1024 * 1024
 _PAUSE_BYTES = 256 * 1024
+_CLOCK_SECONDS = 0.002
+"""As much earlier than it should a loop's timer may come."""
 _CONTINUE_STATUSES = 200
 """Below this a response is only a sign of life."""
 
@@ -85,7 +87,7 @@ class Connection(asyncio.Protocol):
         self._size = 0
         self._chunks: list[bytes] = []
         self.status = 0
-        self.headers: dict[str, str] = {}
+        self.fields: list[tuple[bytes, bytes]] = []
         self.idle_since = 0.0
         self.used = False
 
@@ -104,7 +106,7 @@ class Connection(asyncio.Protocol):
         self._busy, self._done = True, False
         self._size = 0
         self._chunks = []
-        self.status, self.headers = 0, {}
+        self.status, self.fields = 0, []
         if self.used:
             self._parser = httptools.HttpResponseParser(self)
         self.used = True
@@ -121,6 +123,11 @@ class Connection(asyncio.Protocol):
             await self._wait()
         return self.status
 
+    def header(self, name: bytes) -> str:
+        """The header of the lower-case *name*; nothing if there is none, the last if there are several."""
+        found = [value for each, value in self.fields if each.lower() == name]
+        return found[-1].decode("latin-1") if found else ""
+
     async def whole(self) -> bytes:
         """
         The whole body, and the status before it.
@@ -134,7 +141,7 @@ class Connection(asyncio.Protocol):
                 await self._wait()
         finally:
             self._for_end = False
-        return b"".join(self._chunks)
+        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
     async def piece(self) -> bytes:
         """
@@ -220,7 +227,7 @@ class Connection(asyncio.Protocol):
         if self._size > _MOST_HEADERS:
             self._fail("the reply has too many headers")
             self._transport.abort()
-        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        self.fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Know the status, unless it is only a sign of life."""
@@ -242,6 +249,45 @@ class Connection(asyncio.Protocol):
         if not self._parser.should_keep_alive():
             self._fail("the other side does not keep connections")
             self._transport.close()
+
+
+class Deadlines:
+    """
+    Aborts what its deadline finds unfinished, with one timer for all connections.
+
+    A timer of each call's own is made and cancelled in vain, as nearly all calls end in time.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._ends: dict[Connection, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._looks_at = 0.0
+
+    def begin(self, connection: Connection, ends: float) -> None:
+        """Abort *connection* when the loop's clock says *ends*, unless it is said to be over before."""
+        self._ends[connection] = ends
+        if self._timer is None or ends < self._looks_at:
+            self._wake_at(ends)
+
+    def over(self, connection: Connection) -> None:
+        """What is on *connection* came to its end."""
+        self._ends.pop(connection, None)
+
+    def _wake_at(self, moment: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._looks_at = moment
+        self._timer = asyncio.get_running_loop().call_at(moment, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        now = asyncio.get_running_loop().time() + _CLOCK_SECONDS
+        for connection in [each for each, ends in self._ends.items() if ends <= now]:
+            del self._ends[connection]
+            connection.abort()
+        if self._ends:
+            self._wake_at(min(self._ends.values()))
 
 
 class Pool:
@@ -266,6 +312,7 @@ class Pool:
         self._idle: deque[Connection] = deque()
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._open = 0
+        self.deadlines = Deadlines()
         self.opened = 0
         """How many connections were ever made."""
 

@@ -6,15 +6,16 @@ asks for the same meanwhile listens to it from its beginning.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import lru_cache
 
 from shared import metrics
 from shared.budgets.base import Budgets, Payer
 from shared.budgets.prices import PriceTable
-from shared.caching.caches import Caches, Made
+from shared.caching.caches import Caches, Made, Turn
 from shared.caching.keys import Key
 from shared.errors import Unavailable
-from shared.gateway.allowed import EMBEDDINGS, Passing
+from shared.gateway.allowed import EMBEDDINGS, REMEMBERED, REMEMBERED_BYTES, Passing
 from shared.gateway.connections import ConnectionLost
 from shared.gateway.paying import Purse
 from shared.gateway.scanning import Passage, Seen, look
@@ -43,6 +44,7 @@ class Proxy:
         self._caches = caches
         self._seconds = seconds
         self._relays: dict[str, Relay] = {}
+        self._remembered = lru_cache(maxsize=REMEMBERED)(self._sealed)
 
     async def whole(self, request: Passing, payer: Payer, *, fresh: bool = False, fault: str = "") -> bytes:
         """
@@ -55,26 +57,32 @@ class Proxy:
         """
         upstream = self._upstream_or_not()
 
-        async def make() -> Made:
-            call = self._call(request, fault)
-            purse = self._purse(request, payer)
-            seen: Seen | None = None
-
-            def check(body: bytes) -> None:
-                nonlocal seen
-                seen = look(request, body)
-
-            await purse.open(call)
-            try:
-                body = await upstream.whole(call, check)
-            finally:
-                await purse.close(call, seen.usage if seen else None, whole=seen is not None)
-            return Made(body, keep=seen is not None and seen.keep, nanos=purse.paid)
+        def make() -> Awaitable[Made]:
+            return self._asked(upstream, request, payer, fault)
 
         if fresh:
             return (await make()).value
-        key = await self._key(request, payer)
+        key = self._key(request, payer.uid)
+        near = self._caches.near(key)
+        if near is not None:
+            return near
         return (await self._caches.get_or_make(key, make, within_seconds=self._seconds)).value
+
+    async def _asked(self, upstream: Upstream, request: Passing, payer: Payer, fault: str) -> Made:
+        call = self._call(request, fault)
+        purse = self._purse(request, payer)
+        seen: Seen | None = None
+
+        def check(body: bytes) -> None:
+            nonlocal seen
+            seen = look(request, body)
+
+        await purse.open(call)
+        try:
+            body = await upstream.whole(call, check)
+        finally:
+            await purse.close(call, seen.usage if seen else None, whole=seen is not None)
+        return Made(body, keep=seen is not None and seen.keep, nanos=purse.paid)
 
     async def stream(
         self, request: Passing, payer: Payer, *, fresh: bool = False, fault: str = ""
@@ -86,19 +94,16 @@ class Proxy:
             InvalidRequest, Unavailable, BudgetSpent: as ``whole``; only before the first byte.
         """
         upstream = self._upstream_or_not()
-        key = await self._key(request, payer)
+        key = self._key(request, payer.uid)
         if not fresh and (kept := await self._caches.get(key)) is not None:
             return kept
         relay = None if fresh else self._relays.get(key.name)
         if relay is None:
             purse = self._purse(request, payer)
-            relay = Relay(self._caches, None if fresh else key, request)
+            relay = Relay(self._caches, None if fresh else key, request, seconds=self._seconds)
             if not fresh:
                 self._relays[key.name] = relay
-            call = self._call(request, fault)
-            relay.begin(
-                upstream, call, purse, lambda: self._relays.pop(key.name, None) if not fresh else None
-            )
+            relay.begin(upstream, lambda: self._call(request, fault), purse, lambda: self._forget(relay))
         else:
             metrics.cache_requests.labels(key.entry.name, "coalesced").inc()
         listening = Listening(relay)
@@ -108,6 +113,11 @@ class Proxy:
             listening.abandon()
             raise
         return listening
+
+    def _forget(self, relay: "Relay") -> None:
+        """Let nobody join *relay* any more."""
+        if relay.key is not None and self._relays.get(relay.key.name) is relay:
+            del self._relays[relay.key.name]
 
     def _upstream_or_not(self) -> Upstream:
         if self._upstream is None:
@@ -128,34 +138,42 @@ class Proxy:
             most_tokens=request.most_tokens,
         )
 
-    async def _key(self, request: Passing, payer: Payer) -> Key:
+    def _key(self, request: Passing, uid: str) -> Key:
+        known = len(request.body) <= REMEMBERED_BYTES
+        return self._remembered(request, uid) if known else self._sealed(request, uid)
+
+    def _sealed(self, request: Passing, uid: str) -> Key:
         if request.path == EMBEDDINGS:
-            return await self._caches.key("embedding", {"request": request.body}, uid=payer.uid)
+            return self._caches.lasting_key("embedding", {"request": request.body}, uid=uid)
         # What the client sees of usage is part of what is kept.
         path = request.path + ("+usage" if request.usage_wanted else "")
-        parts: dict[str, str | bytes] = {"path": path, "request": request.body}
-        return await self._caches.key("proxy", parts, uid=payer.uid)
+        return self._caches.lasting_key("proxy", {"path": path, "request": request.body}, uid=uid)
 
 
 class Relay:
     """One stream of the provider's, read by a task of its own, and what came of it."""
 
-    def __init__(self, caches: Caches, key: Key | None, request: Passing) -> None:
-        """Keep what came under *key*, if it is whole."""
+    def __init__(self, caches: Caches, key: Key | None, request: Passing, *, seconds: float) -> None:
+        """Keep what came under *key*, if it is whole; it takes *seconds* at most."""
+        self.key = key
         self._caches = caches
-        self._key = key
         self._request = request
+        self._seconds = seconds
         self._incoming: Incoming | None = None
         self._task: asyncio.Task[None] | None = None
+        self._forget: Callable[[], object] = _nothing
         self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.chunks: list[bytes] = []
         self.over = False
         self.listeners: set[Listening] = set()
 
-    def begin(self, upstream: Upstream, call: Call, purse: Purse, ended: Callable[[], object]) -> None:
-        """Ask *upstream*; *ended* is called once everything is over."""
+    def begin(
+        self, upstream: Upstream, call: Callable[[], Call], purse: Purse, forget: Callable[[], object]
+    ) -> None:
+        """Ask *upstream* when it is this instance's turn; call *forget* when nobody may join any more."""
+        self._forget = forget
         self._task = asyncio.create_task(self._run(upstream, call, purse))
-        self._task.add_done_callback(lambda _: ended())
+        self._task.add_done_callback(lambda _: forget())
         self.started.add_done_callback(lambda started: started.cancelled() or started.exception())
 
     async def finished(self) -> None:
@@ -167,53 +185,92 @@ class Relay:
         """*listening* does so no more; if nobody does, the provider need not go on."""
         self.listeners.discard(listening)
         if not self.listeners and not self.over:
+            self._forget()  # who comes now must not be told that it was given up
             if self._incoming is not None:
                 self._incoming.abandon()
             elif self._task is not None and not self.started.done():
                 self._task.cancel()
 
-    async def _run(self, upstream: Upstream, call: Call, purse: Purse) -> None:
-        passage = Passage(self._request)
-        seen: Seen | None = None
+    async def _run(self, upstream: Upstream, call: Callable[[], Call], purse: Purse) -> None:
+        try:
+            await self._taking_turns(upstream, call, purse)
+        except BaseException as error:
+            had_begun = self.started.done()
+            self._failed(error)
+            if had_begun or isinstance(error, asyncio.CancelledError):
+                raise
+
+    async def _taking_turns(self, upstream: Upstream, call: Callable[[], Call], purse: Purse) -> None:
+        """Ask *upstream*, unless another instance does: then pass on what that one keeps."""
+        turn = Turn(None, "", "")
+        if self.key is not None:
+            found = await self._caches.turn(self.key, within_seconds=self._seconds)
+            if isinstance(found, bytes):
+                self.started.set_result(None)
+                self._tell(found)
+                self._end()
+                return
+            turn = found
+        async with turn:
+            await self._ask(upstream, call(), purse)
+
+    async def _ask(self, upstream: Upstream, call: Call, purse: Purse) -> None:
         try:
             await purse.open(call)
             incoming = self._incoming = await upstream.stream(call)
-        except BaseException as error:
-            self.over = True
-            if not self.started.done():
-                if isinstance(error, asyncio.CancelledError):
-                    self.started.cancel()
-                else:
-                    self.started.set_exception(error)
+        except BaseException:
             await purse.close(call, None, whole=False)
-            if isinstance(error, asyncio.CancelledError):
-                raise
-            return
+            raise
         self.started.set_result(None)
+        seen: Seen | None = None
         try:
-            while data := await incoming.piece():
-                if passed := passage.feed(data):
-                    self._tell(passed)
-            seen = passage.seen()
-        except (ConnectionLost, Improper):
-            incoming.close(failed=bool(self.listeners))
-            self._tell(passage.broken())
+            seen = await self._passed(incoming)
         finally:
             if seen is None:
                 call.unknown += 1
                 incoming.abandon()
             incoming.close()
-            self.over = True
-            self._tell(b"")
+            self._end()
             await purse.close(call, seen.usage if seen else None, whole=seen is not None)
-            if seen is not None and seen.keep and self._key is not None:
-                await self._caches.put(self._key, b"".join(self.chunks), nanos=purse.paid)
+            if seen is not None and seen.keep and self.key is not None:
+                await self._caches.put(self.key, b"".join(self.chunks), nanos=purse.paid)
+
+    async def _passed(self, incoming: Incoming) -> Seen | None:
+        """Pass on what comes; what it said about itself, if it came to its end."""
+        passage = Passage(self._request)
+        try:
+            while data := await incoming.piece():
+                if passed := passage.feed(data):
+                    self._tell(passed)
+            return passage.seen()
+        except (ConnectionLost, Improper):
+            incoming.close(failed=bool(self.listeners))
+            self._tell(passage.broken())
+            return None
+
+    def _failed(self, error: BaseException) -> None:
+        """Tell those who wait that it will not begin."""
+        self.over = True
+        if self.started.done():
+            return
+        if isinstance(error, asyncio.CancelledError):
+            self.started.cancel()
+        else:
+            self.started.set_exception(error)
+
+    def _end(self) -> None:
+        self.over = True
+        self._tell(b"")
 
     def _tell(self, data: bytes) -> None:
         if data:
             self.chunks.append(data)
         for each in self.listeners:
             each.wake()
+
+
+def _nothing() -> None:
+    pass
 
 
 class Listening:

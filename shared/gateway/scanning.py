@@ -1,8 +1,7 @@
 """Looks at replies on their way through: what they used, and whether they are whole."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -18,8 +17,7 @@ _ERRORS = (b'data: {"error"', b"event: error", b"event: response.failed")
 _NO_CHOICES = (b'"choices":[]', b'"choices": []')
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What a reply says about itself: its tokens, and whether it may be served again."""
 
     usage: Usage | None

@@ -10,9 +10,11 @@ import logging
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
+from prometheus_client import Counter
 
 from shared import metrics
 from shared.errors import InvalidRequest, Unavailable
@@ -68,11 +70,11 @@ class Upstream:
         self._budget = RetryBudget()
         self._accepts_faults = accepts_faults
         authorization = f"authorization: Bearer {key}\r\n" if key else ""
-        self._prefix = f"POST {origin.prefix}".encode()
+        self._prefix = origin.prefix
         self._rest = (
             f" HTTP/1.1\r\nhost: {origin.authority}\r\n{authorization}user-agent: lectern\r\n"
-            "content-type: application/json\r\naccept-encoding: identity\r\ncontent-length: "
-        ).encode()
+            "content-type: application/json\r\naccept-encoding: identity\r\n"
+        )
 
     async def close(self) -> None:
         """End the connections."""
@@ -108,7 +110,7 @@ class Upstream:
         async def attempt(connection: Connection) -> bytes:
             if await connection.head() != _OK:
                 return await connection.whole()
-            if not connection.headers.get("content-type", "").startswith("text/event-stream"):
+            if not connection.header(b"content-type").startswith("text/event-stream"):
                 raise Improper
             return b""
 
@@ -136,18 +138,17 @@ class Upstream:
                 status = connection.status
                 if status == _OK:
                     self._breaker.succeeded()
-                    metrics.gateway_calls.labels("ok").inc()
+                    _ended("ok").inc()
                     return connection, body
                 reason, wanted = str(status), _retry_after(connection)
                 self._pool.give_back(connection)
                 self._judge(status, body)
-            metrics.gateway_calls.labels(reason).inc()
+            _ended(reason).inc()
             await self._before_another(call, number, reason, wanted)
 
     async def _once(
         self, call: Call, attempt: Callable[[Connection], Awaitable[bytes]]
     ) -> tuple[Connection, bytes]:
-        loop = asyncio.get_running_loop()
         connection = self._pool.take_idle()
         if connection is None:
             try:
@@ -158,7 +159,8 @@ class Upstream:
                 raise Unavailable(message) from None
         call.sent += 1
         call.unknown += 1
-        timer = loop.call_at(call.deadline, connection.abort)
+        deadlines = self._pool.deadlines
+        deadlines.begin(connection, call.deadline)
         good = False
         try:
             connection.send(self._request(call))
@@ -166,7 +168,7 @@ class Upstream:
             call.unknown -= 1
             good = True
         finally:
-            timer.cancel()
+            deadlines.over(connection)
             if not good:
                 connection.abort()
                 self._pool.give_back(connection)
@@ -174,16 +176,14 @@ class Upstream:
 
     def _request(self, call: Call) -> bytes:
         fault = f"x-tutor-fault: {call.fault}\r\n" if call.fault and self._accepts_faults else ""
-        head = b"%b%b%b%d\r\n%b\r\n"
-        return (
-            head % (self._prefix, call.path.encode(), self._rest, len(call.body), fault.encode()) + call.body
-        )
+        length = f"content-length: {len(call.body)}\r\n"
+        return f"POST {self._prefix}{call.path}{self._rest}{length}{fault}\r\n".encode() + call.body
 
     def _judge(self, status: int, body: bytes) -> None:
         """Count a refusal, and raise if asking again is of no use."""
         if status in _OURS:
             self._breaker.left()
-            metrics.gateway_calls.labels(str(status)).inc()
+            _ended(str(status)).inc()
             log.error("provider_refused", extra={"status": status})
             message = "the model is not set up"
             raise Unavailable(message, retry_after_seconds=60)
@@ -193,7 +193,7 @@ class Upstream:
             self._breaker.left()
         else:
             self._breaker.succeeded()
-            metrics.gateway_calls.labels(str(status)).inc()
+            _ended(str(status)).inc()
             raise _refused(body)
 
     async def _before_another(self, call: Call, number: int, reason: str, wanted: float | None) -> None:
@@ -217,7 +217,7 @@ class Incoming:
         self._pool = pool
         self._connection = connection
         self._breaker = breaker
-        self._timer = asyncio.get_running_loop().call_at(call.deadline, connection.abort)
+        pool.deadlines.begin(connection, call.deadline)
         self._closed = False
 
     async def piece(self) -> bytes:
@@ -238,14 +238,20 @@ class Incoming:
         if self._closed:
             return
         self._closed = True
-        self._timer.cancel()
+        self._pool.deadlines.over(self._connection)
         if failed:
             self._breaker.failed()
         self._pool.give_back(self._connection)
 
 
+@lru_cache(maxsize=64)
+def _ended(outcome: str) -> Counter:
+    """What counts the calls that ended so."""
+    return metrics.gateway_calls.labels(outcome)
+
+
 def _retry_after(connection: Connection) -> float | None:
-    value = connection.headers.get("retry-after", "")
+    value = connection.header(b"retry-after")
     return float(value) if value.isdecimal() and len(value) < 6 else None  # noqa: PLR2004  a day has five digits
 
 
