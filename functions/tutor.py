@@ -21,7 +21,6 @@ from shared.learning.facts import Digest, DocumentId, Fact, LearnerId
 from shared.learning.grading import feedback_for
 from shared.learning.questions import AnswerKey, Question
 from shared.learning.responses import TextResponse
-from shared.learning.rubrics import rubric_version
 from shared.ledger.recorded import Standing
 from shared.tutoring import chatting, evaluating, generating
 from shared.tutoring.agreement import Agreement, agreement, by_criterion
@@ -222,16 +221,7 @@ async def evaluate_answer(command: EvaluateAnswer, call: endpoint.Call) -> Evalu
         return EvaluationReply(evaluation=known)
     task = Task(at.question, at.key, answer, context)
     reply = await services.gateway.complete(
-        Ask(
-            task="evaluate_answer",
-            model_class="large",
-            messages=evaluating.request(task),
-            max_tokens=evaluating.MAX_TOKENS,
-            schema=evaluating.schema(task.rubric),
-            accept=lambda text: evaluating.read(text, task),
-            cache=_kept(task, uid),
-            deadline_seconds=EVALUATE_SECONDS - _MARGIN_SECONDS,
-        ),
+        evaluating.ask(task, uid, deadline_seconds=EVALUATE_SECONDS - _MARGIN_SECONDS),
         Payer(uid=uid, course_id=at.assignment.course_id),
     )
     judgement = evaluating.read(reply.text, task)
@@ -522,17 +512,6 @@ async def _talk(command: Chat, at: _At, standing: Standing, call: endpoint.Call)
         answered=answered,
     )
     return talk, attempt_id
-
-
-def _kept(task: Task, uid: str) -> CacheUse:
-    parts = {
-        "question": task.question.question_id,
-        "prompt": evaluating.PROMPT,
-        "rubric": rubric_version(task.rubric),
-    }
-    if task.shared:
-        return CacheUse("sharedEvaluation", {**parts, "level": "any"})
-    return CacheUse("evaluation", parts, uid)
 
 
 async def _for_teacher(assignment_id: str, evaluation_id: str, call: endpoint.Call) -> Evaluation:

@@ -67,7 +67,7 @@ BUDGETS = {
     "merge_answers": (Cost(5, 3, 3, 6), Cost(0, 3, 3, 3)),
     "on_answer_created": (Cost(5, 3, 1, 6), Cost(0, 3, 1, 3)),
     "sweep_pending": (Cost(9, 3, 3, 8), Cost(4, 3, 3, 5)),
-    "clean_up": (Cost(19, 1, 2, 16), Cost(15, 0, 0, 15)),
+    "clean_up": (Cost(21, 1, 2, 18), Cost(17, 0, 0, 17)),
     # Reading.
     "get_assignment": (Cost(3, 0, 0, 3), Cost()),
     "list_assignments": (Cost(2, 0, 0, 2), Cost(1, 0, 0, 1)),
@@ -96,6 +96,9 @@ BUDGETS = {
     "accept_evaluation": (Cost(7, 2, 1, 7), Cost(3, 2, 1, 3)),
     "override_evaluation": (Cost(7, 2, 1, 7), Cost(3, 2, 1, 3)),
     "get_agreement": (Cost(5, 0, 0, 5), Cost(1, 0, 0, 1)),
+    # Trying a rubric on one answer: the preview; the evaluation of it, with limits and money as above.
+    "preview_pilot": (Cost(22, 1, 0, 18), Cost(12, 1, 0, 12)),
+    "run_pilot": (Cost(26, 16, 0, 37), Cost(12, 16, 0, 26)),
 }
 """By function: the most that the first call and a later one may cost."""
 
@@ -144,6 +147,13 @@ class School:
         evaluation = (await app.ok("evaluate_answer", about, uid=uid))["evaluation"]
         self.criteria = [each["criterionId"] for each in evaluation["criteria"]]
         return {"assignmentId": self.assignment_id, "evaluationId": evaluation["evaluationId"]}
+
+    async def previewed(self, app):
+        """Have an essay answered, and return what names the preview of a pilot about it."""
+        about = await self.answered(app, self.essay, {"text": f"{ANSWER} {self.round}"})
+        del about["eventId"]
+        preview = await app.ok("preview_pilot", about, uid="teacher")
+        return {"assignmentId": self.assignment_id, "previewId": preview["previewId"]}
 
 
 def firestore_event(path, fields):
@@ -297,6 +307,16 @@ async def openai_proxy(app, school, _prepared):
     assert response.status_code == 200, response.text
 
 
+async def preview_pilot(app, school, _prepared):
+    about = {"assignmentId": school.assignment_id, "questionId": school.essay}
+    assert (await app.ok("preview_pilot", about, uid="teacher"))["answers"] == 1
+
+
+async def run_pilot(app, school, prepared):
+    report = await app.ok("run_pilot", prepared["pilot"], uid="teacher")
+    assert (report["ended"], len(report["rows"])) == ("done", 1)
+
+
 CALLS = {
     call.__name__: call
     for call in (
@@ -304,12 +324,12 @@ CALLS = {
         sweep_pending, clean_up, get_assignment, list_assignments, my_results, get_gradebook,
         get_assignment_as_of, rebuild_assignment, create_course, enroll_learner, import_assignment, get_spend,
         export_spend, evaluate_answer, list_evaluations, accept_evaluation, override_evaluation,
-        get_agreement, chat, generate_skeleton, generate_step, openai_proxy,
+        get_agreement, preview_pilot, run_pilot, chat, generate_skeleton, generate_step, openai_proxy,
     )
 }  # fmt: skip
 
 
-async def prepare(name, app, school):
+async def prepare(name, app, school):  # noqa: C901  one case per kind of preparation
     """What must be there before a call, made in another process."""
     if name in ("merge_answers", "sweep_pending"):
         messages = await school.pending(app)
@@ -331,6 +351,8 @@ async def prepare(name, app, school):
         return {
             "about": await school.answered(app, school.essay, {"text": f"{ANSWER} {school.round}"}, "ann")
         }
+    if name in ("preview_pilot", "run_pilot"):
+        return {"pilot": await school.previewed(app)}
     if name == "chat":
         wrong = {"number": 5 + school.round}
         return {"about": await school.answered(app, school.questions[0], wrong, "dan")}

@@ -203,6 +203,22 @@ export interface CreateCourse {
   readonly openEnrollment?: boolean;
 }
 
+/** One thing to look for, worth 0 to ``maxPoints`` whole points. */
+export interface Criterion {
+  readonly criterionId: string;
+  readonly title: string;
+  readonly description?: string;
+  readonly maxPoints?: number;
+}
+
+/** How often each number of points was given for a criterion, from 0 to ``maxPoints``. */
+export interface CriterionFigures {
+  readonly criterionId: string;
+  readonly title: string;
+  readonly maxPoints: number;
+  readonly counts: readonly (number)[];
+}
+
 /** What one criterion came to; ``evidence`` are passages of the answer, word for word. */
 export interface CriterionScore {
   readonly criterionId: string;
@@ -462,6 +478,94 @@ export interface PairsResponse {
 }
 
 /**
+ * How far a pilot agrees with what teachers decided about the same answers.
+ *
+ * Where they decided by another rubric, its total is scaled to this one's, to the nearest point, and only
+ * criteria that both have, worth the same, are compared.
+ */
+export interface PilotAgreement {
+  readonly total: Agreement;
+  readonly criteria: Readonly<Record<string, Agreement>>;
+}
+
+/**
+ * What a run would do, and cost; nothing was spent.
+ *
+ * ``answers`` are recorded (of each learner the one that counts), of which ``sample`` would be tried. Money
+ * is in nano-dollars (1 USD = 1,000,000,000): ``estimatedNanos`` by a measure of the requests and prices as
+ * of ``pricesAsOf``, ``worstNanos`` if every byte were a token and every attempt billed; ``…ForAll`` the
+ * same for all answers; ``remainingNanos`` is what the tightest budget leaves. Answers that were evaluated
+ * by the same rubric before cost nothing again.
+ */
+export interface PilotPreview {
+  readonly previewId: string;
+  readonly answers: number;
+  readonly sample: readonly (PreviewedAnswer)[];
+  readonly criteria: readonly (PreviewedCriterion)[];
+  readonly rubricVersion: string;
+  readonly promptVersion: string;
+  readonly model: string;
+  readonly pricesAsOf: string;
+  readonly estimatedNanos: number;
+  readonly worstNanos: number;
+  readonly estimatedNanosForAll: number;
+  readonly worstNanosForAll: number;
+  readonly remainingNanos: number;
+}
+
+/**
+ * What was found so far; suggestions to nobody, and in no queue.
+ *
+ * ``ended`` says why this call did: ``done``; ``time`` (call again at once); ``budget`` or ``outage`` (call
+ * again after ``retryAfterSeconds``). ``left`` answers were not evaluated. ``nanos`` is what the evaluations
+ * cost so far; the course's spending also has what failed.
+ */
+export interface PilotReport {
+  readonly previewId: string;
+  readonly ended: "done" | "time" | "budget" | "outage";
+  readonly left: number;
+  readonly retryAfterSeconds: number;
+  readonly nanos: number;
+  readonly rows: readonly (PilotRow)[];
+  readonly criteria: readonly (CriterionFigures)[];
+  readonly agreement: PilotAgreement;
+}
+
+/** What was found about one answer, what that cost, and what a teacher decided about it (or null). */
+export interface PilotRow {
+  readonly evaluation: Evaluation;
+  readonly nanos: number;
+  readonly decision: Decision | null;
+}
+
+/**
+ * Which question's answers to try a rubric on: *rubric*, or without one the question's own.
+ *
+ * The same ``seed`` takes the same sample of the same answers.
+ */
+export interface PreviewPilot {
+  readonly assignmentId: string;
+  readonly questionId: string;
+  readonly rubric?: readonly (Criterion)[] | null;
+  readonly sampleSize?: number;
+  readonly seed?: number;
+}
+
+/** One answer of the sample. */
+export interface PreviewedAnswer {
+  readonly eventId: string;
+  readonly studentId: string;
+  readonly characters: number;
+}
+
+/** What would be looked for, and what it would be worth. */
+export interface PreviewedCriterion {
+  readonly criterionId: string;
+  readonly title: string;
+  readonly maxPoints: number;
+}
+
+/**
  * A question without its key: everything in here may be shown to learners.
  *
  * ``options`` belong to the choice types, ``stems`` and ``choices`` to matching; the others have none.
@@ -504,6 +608,12 @@ export interface Reliability {
 export interface RichText {
   readonly format?: TextFormat;
   readonly text: string;
+}
+
+/** Which preview to carry out, or to go on with. */
+export interface RunPilot {
+  readonly assignmentId: string;
+  readonly previewId: string;
 }
 
 /** A course in outline. */
@@ -757,9 +867,19 @@ export class LecternClient {
     return this.call("override_evaluation", request, signal);
   }
 
+  /** Show on which recorded answers a rubric would be tried, and at what cost; for the course's teachers. */
+  previewPilot(request: PreviewPilot, signal?: AbortSignal): Promise<PilotPreview> {
+    return this.call("preview_pilot", request, signal);
+  }
+
   /** Replay an assignment's history and compare it with what is live, or replace that; for its teachers. */
   rebuildAssignment(request: RebuildAssignment, signal?: AbortSignal): Promise<AssignmentRebuilt> {
     return this.call("rebuild_assignment", request, signal);
+  }
+
+  /** Try a rubric on the sample that was previewed, as far as time and budgets go; for teachers of the course. */
+  runPilot(request: RunPilot, signal?: AbortSignal): Promise<PilotReport> {
+    return this.call("run_pilot", request, signal);
   }
 
   /** Record one answer. 202: it is on record and will reach the assignment. */
