@@ -1,15 +1,19 @@
 """The OpenAI-compatible door: any OpenAI client may point its base URL here, with an ID token as its key."""
 
 import orjson
+from pydantic import TypeAdapter, ValidationError
 
 from shared.budgets.base import Payer
+from shared.catalog.base import CourseRole
 from shared.edge.passthrough import PassedCall, PassedReply, pass_through
 from shared.edge.registry import Capacity, Passed, RateClass
 from shared.errors import InvalidRequest, NotFound
 from shared.gateway.allowed import CHAT, EMBEDDINGS, RESPONSES, Allowance, passing
 from shared.gateway.build import allowance
 from shared.gateway.proxy import Listening
+from shared.learning.facts import DocumentId
 
+_ID: TypeAdapter[str] = TypeAdapter(DocumentId)
 _MODELS = "/models"
 _PREFIX = "/v1"
 
@@ -32,7 +36,7 @@ async def openai_proxy(call: PassedCall) -> PassedReply:
     if path not in {CHAT, RESPONSES, EMBEDDINGS}:
         raise NotFound(_NO_SUCH_PATH)
     request = passing(path, call.body, allowed)
-    payer = Payer(uid=call.principal.uid)
+    payer = Payer(uid=call.principal.uid, course_id=await _course(call))
     fresh = call.headers.get("cache-control", "").lower() == "no-cache"
     fault = call.headers.get("x-tutor-fault", "") if call.services.settings.built_in_tutor else ""
     if "\r" in fault or "\n" in fault:
@@ -44,6 +48,25 @@ async def openai_proxy(call: PassedCall) -> PassedReply:
     passed = await proxy.stream(request, payer, fresh=fresh, fault=fault)
     settle = passed.settle if isinstance(passed, Listening) else None
     return PassedReply(media_type="text/event-stream", body=passed, settle=settle)
+
+
+async def _course(call: PassedCall) -> str:
+    """
+    The course that the caller names to pay, if any: its ceiling applies then, and it counts the call.
+
+    Raises:
+        InvalidRequest: it is no id.
+        NotFound: there is none, or the caller has no part in it.
+    """
+    named = call.headers.get("x-lectern-course", "")
+    if not named:
+        return ""
+    try:
+        course_id = _ID.validate_python(named)
+    except ValidationError:
+        raise InvalidRequest("X-Lectern-Course is not the id of a course") from None
+    await call.services.catalog.course(call.principal, course_id, at_least=CourseRole.STUDENT)
+    return course_id
 
 
 def _models(path: str, allowed: Allowance) -> PassedReply:

@@ -41,7 +41,7 @@ _CORS_MAX_AGE_SECONDS = 3600
 _ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 _ALLOWED_HEADERS = "authorization, content-type, x-firebase-appcheck, firebase-instance-id-token"
 _OPENAI_HEADERS = ", ".join(
-    ["openai-organization", "openai-project"]
+    ["openai-organization", "openai-project", "x-lectern-course"]
     + [
         f"x-stainless-{name}"
         for name in (

@@ -129,11 +129,13 @@ class Proxy:
         )
 
     async def _key(self, request: Passing, payer: Payer) -> Key:
+        # One course's spent budget must not refuse what another, asked the same at once, would pay for.
+        asked = f"{payer.course_id}\n".encode() + request.body if payer.course_id else request.body
         if request.path == EMBEDDINGS:
-            return await self._caches.key("embedding", {"request": request.body}, uid=payer.uid)
+            return await self._caches.key("embedding", {"request": asked}, uid=payer.uid)
         # What the client sees of usage is part of what is kept.
         path = request.path + ("+usage" if request.usage_wanted else "")
-        parts: dict[str, str | bytes] = {"path": path, "request": request.body}
+        parts: dict[str, str | bytes] = {"path": path, "request": asked}
         return await self._caches.key("proxy", parts, uid=payer.uid)
 
 

@@ -84,7 +84,7 @@ BUDGETS = {
     "import_assignment": (Cost(2, 3, 0, 3), Cost(0, 3, 0, 1)),
     # Tutoring. Of the writes, 15 are limits and money, of a call that is alone: 2 leases of points (its user's
     # and its address'), and for each of 4 ceilings a lease, a report and what is left of it given back, and
-    # the ledger's entry. The proxy has 3 ceilings, for it knows no course. After half a minute without calls,
+    # the ledger's entry. The proxy has 3 ceilings where its caller names no course. After half a minute without calls,
     # the ceilings themselves are read again: 4 reads more.
     "evaluate_answer": (Cost(28, 18, 0, 36), Cost(12, 18, 0, 25)),
     "chat": (Cost(28, 16, 0, 35), Cost(12, 16, 0, 24)),
