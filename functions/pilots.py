@@ -312,9 +312,13 @@ class _Batch:
 
     async def work(self) -> None:
         """Evaluate what can be evaluated now."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(_AT_ONCE, len(self._waiting))):
-                group.create_task(self._work())
+        workers = [asyncio.create_task(self._work()) for _ in range(min(_AT_ONCE, len(self._waiting)))]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for each in workers:
+                each.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)  # what they spent is settled by then
 
     @property
     def ended(self) -> Literal["done", "time", "budget", "outage"]:
