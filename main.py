@@ -37,6 +37,7 @@ MODULE_OF = {
     "submit_answer": "functions.answers",
     "submit_answers": "functions.answers",
     "sweep_pending": "functions.upkeep",
+    "switch_tutor": "functions.tutor",
     "verify_receipt": "functions.answers",
 }
 

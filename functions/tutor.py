@@ -13,7 +13,7 @@ from shared.catalog.base import CourseRole
 from shared.edge import cursors, endpoint
 from shared.edge.registry import RateClass
 from shared.edge.streaming import streamed_call
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, NotAllowed
 from shared.gateway.base import Ask, Reply
 from shared.learning.answers import microseconds, read_response, takes_answers, to_text
 from shared.learning.assignments import Assignment
@@ -126,6 +126,20 @@ class Chat(Fact):
     message: Annotated[str, StringConstraints(max_length=2000)] = ""
     conversation: Annotated[tuple[Turn, ...], Field(max_length=chatting.MAX_TURNS)] = ()
     event_id: Digest | None = None
+
+
+class SwitchTutor(Fact):
+    """Whether learners may have hints and explanations (``chat``) about an assignment."""
+
+    assignment_id: DocumentId
+    on: bool
+
+
+class TutorSwitched(Fact):
+    """How it is from now on; other instances follow within 30 seconds."""
+
+    assignment_id: DocumentId
+    on: bool
 
 
 class ChatPiece(Fact):
@@ -290,6 +304,13 @@ async def get_agreement(command: GetAgreement, call: endpoint.Call) -> Agreement
     return AgreementReply(total=agreement(totals), criteria=by_criterion(decided))
 
 
+@endpoint.client_call(max_body_bytes=4 * endpoint.KIB)
+async def switch_tutor(command: SwitchTutor, call: endpoint.Call) -> TutorSwitched:
+    """Switch the tutor's hints and explanations of an assignment on or off, for teachers of the course."""
+    await call.services.catalog.switch_tutor(call.principal, command.assignment_id, on=command.on)
+    return TutorSwitched(assignment_id=command.assignment_id, on=command.on)
+
+
 @streamed_call(
     sends=ChatPiece, reply=ChatReply, deadline_seconds=CHAT_SECONDS, max_body_bytes=64 * endpoint.KIB
 )
@@ -301,6 +322,8 @@ async def chat(command: Chat, call: endpoint.Call) -> AsyncIterator[ChatPiece | 
     """
     services, uid = call.services, call.principal.uid
     at = await _question(command.assignment_id, command.question_id, call)
+    if not at.assignment.tutor:
+        raise NotAllowed("the tutor is switched off for this assignment")
     standing = await _standing(at, command.event_id, call)
     talk, attempt_id = await _talk(command, at, standing, call)
     assistance = Assistance(

@@ -91,6 +91,24 @@ def test_an_outage_of_the_tutor_is_said_and_can_be_tried_again(
     expect(card.element.locator(".tutor-note")).to_contain_text("Hint", timeout=15_000)
 
 
+def test_a_teacher_switches_the_tutor_off_and_learners_have_no_button(
+    windows: Windows, quiz: Quiz, running: Stack, student: dict[str, str]
+) -> None:
+    teacher = windows().sign_in(running.teacher, quiz)
+    switch = teacher.get_by_test_id("tutor-switch")
+    box = switch.get_by_label("Learners may ask for hints and explanations")
+    expect(box).to_be_checked()
+    box.click()
+    expect(switch.get_by_role("status")).to_contain_text("Off")
+    assert running.call("get_assignment", {"assignmentId": quiz.assignment_id})["tutor"] is False
+
+    window = windows()
+    window.sign_in(student, quiz)
+    card = window.card(quiz, "Capital").choose("Sydney").submit().becomes("acknowledged")
+    expect(card.verdict).to_have_text("Not right", timeout=20_000)
+    expect(card.element.get_by_test_id("tutor")).to_have_count(0)
+
+
 def test_a_teacher_accepts_a_suggested_evaluation(windows: Windows, quiz: Quiz, running: Stack) -> None:
     student = running.students[0]
     answer = {

@@ -82,6 +82,7 @@ BUDGETS = {
     "create_course": (Cost(0, 2, 0, 1), Cost(0, 2, 0, 1)),
     "enroll_learner": (Cost(2, 1, 0, 3), Cost(0, 1, 0, 1)),
     "import_assignment": (Cost(2, 3, 0, 3), Cost(0, 3, 0, 1)),
+    "switch_tutor": (Cost(5, 1, 0, 6), Cost(2, 1, 0, 3)),
     # Tutoring. Of the writes, 15 are limits and money, of a call that is alone: 2 leases of points (its user's
     # and its address'), and for each of 4 ceilings a lease, a report and what is left of it given back, and
     # the ledger's entry. The proxy has 3 ceilings where its caller names no course. After half a minute without calls,
@@ -251,6 +252,11 @@ async def import_assignment(app, school, _prepared):
     await app.ok("import_assignment", request, uid="teacher", role="teacher")
 
 
+async def switch_tutor(app, school, _prepared):
+    switched = {"assignmentId": school.assignment_id, "on": school.round % 2 == 0}
+    assert await app.ok("switch_tutor", switched, uid="teacher") == switched
+
+
 async def get_spend(app, school, _prepared):
     await app.ok("get_spend", {"courseId": school.form["courseId"]}, uid="teacher")
 
@@ -322,7 +328,7 @@ CALLS = {
     for call in (
         submit_answer, submit_answers, verify_receipt, ingest_answers, merge_answers, on_answer_created,
         sweep_pending, clean_up, get_assignment, list_assignments, my_results, get_gradebook,
-        get_assignment_as_of, rebuild_assignment, create_course, enroll_learner, import_assignment, get_spend,
+        get_assignment_as_of, rebuild_assignment, create_course, enroll_learner, import_assignment, switch_tutor, get_spend,
         export_spend, evaluate_answer, list_evaluations, accept_evaluation, override_evaluation,
         get_agreement, preview_pilot, run_pilot, chat, generate_skeleton, generate_step, openai_proxy,
     )

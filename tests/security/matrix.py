@@ -37,6 +37,7 @@ NEEDS = {
     "submit_answer": "member",
     "submit_answers": "member",
     "sweep_pending": "platform",
+    "switch_tutor": "teacher",
     "verify_receipt": "token",
 }
 """What a caller has to be; a function without a row fails the tests."""
@@ -126,6 +127,7 @@ REQUESTS: dict[str, Callable[[School, str], list[dict[str, Any]]]] = {
     "run_pilot": lambda school, course: [{**_which(school, course), "previewId": school.pilots[course]}],
     "submit_answer": _answers,
     "submit_answers": lambda school, course: [{"answers": [each]} for each in _answers(school, course)],
+    "switch_tutor": lambda school, course: [{**_which(school, course), "on": each} for each in (False, True)],
     "verify_receipt": lambda school, _course: [{"receipt": school.receipt}],
 }
 """Well-formed requests about a course, by function."""

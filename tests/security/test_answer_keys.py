@@ -201,6 +201,7 @@ async def test_no_answer_key_is_seen_by_anybody(  # noqa: C901, PLR0915  one jou
             "run_pilot": [{**which, "previewId": each} for each in previews or ["0" * 64]],
             "submit_answer": [answer, {**answer, "answer": {"text": "x"}}],
             "submit_answers": [{"answers": [answer]}],
+            "switch_tutor": [{**which, "on": True}],
             "verify_receipt": [{"receipt": "v1.x"}],
         }[name]
 

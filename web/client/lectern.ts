@@ -106,12 +106,17 @@ export interface AssignmentAsOf {
   readonly stats: Statistics;
 }
 
-/** An assignment as learners see it: without keys, options in an order that tells nothing. */
+/**
+ * An assignment as learners see it: without keys, options in an order that tells nothing.
+ *
+ * ``tutor``: whether there are hints and explanations.
+ */
 export interface AssignmentForm {
   readonly assignmentId: string;
   readonly courseId: string;
   readonly title: string;
   readonly policy: GradingPolicy;
+  readonly tutor: boolean;
   readonly questions: readonly (Question)[];
 }
 
@@ -383,13 +388,18 @@ export interface GradingPolicy {
   readonly maxAttempts?: number | null;
 }
 
-/** A question set in one of three formats (``docs/import.md``), and how it is to be graded. */
+/**
+ * A question set in one of three formats (``docs/import.md``), and how it is to be graded.
+ *
+ * ``tutor``: whether learners get hints and explanations about it; ``switch_tutor`` changes it.
+ */
 export interface ImportAssignment {
   readonly courseId: string;
   readonly title: string;
   readonly format: "gift" | "csv" | "json";
   readonly source: string;
   readonly policy?: GradingPolicy;
+  readonly tutor?: boolean;
 }
 
 /** One question of a new assignment. */
@@ -732,6 +742,12 @@ export interface SubmitAnswers {
   readonly answers: readonly (SubmitAnswer)[];
 }
 
+/** Whether learners may have hints and explanations (``chat``) about an assignment. */
+export interface SwitchTutor {
+  readonly assignmentId: string;
+  readonly on: boolean;
+}
+
 /** What one kind of task cost, in nano-dollars, and how many calls it was. */
 export interface TaskSpend {
   readonly task: string;
@@ -756,6 +772,12 @@ export interface TruthResponse {
 export interface Turn {
   readonly speaker: "learner" | "tutor";
   readonly text: string;
+}
+
+/** How it is from now on; other instances follow within 30 seconds. */
+export interface TutorSwitched {
+  readonly assignmentId: string;
+  readonly on: boolean;
 }
 
 /** A receipt, as ``submit_answer`` gave it. */
@@ -890,6 +912,11 @@ export class LecternClient {
   /** Record up to 50 answers; each has its own outcome, and duplicates are skipped. */
   submitAnswers(request: SubmitAnswers, signal?: AbortSignal): Promise<AnswerOutcomes> {
     return this.call("submit_answers", request, signal);
+  }
+
+  /** Switch the tutor's hints and explanations of an assignment on or off, for teachers of the course. */
+  switchTutor(request: SwitchTutor, signal?: AbortSignal): Promise<TutorSwitched> {
+    return this.call("switch_tutor", request, signal);
   }
 
   /** Say what a receipt vouches for; a 400 says that it was not issued here. */

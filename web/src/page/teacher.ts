@@ -11,6 +11,7 @@ import { plainOf, richInline } from "./rich";
 import { reviewPanel } from "./reviews";
 import type { Session } from "./session";
 import { spendPanel } from "./spending";
+import { tutorSwitch } from "./tutor";
 import type { View } from "./view";
 
 const PAGE_SIZE = 20;
@@ -31,6 +32,7 @@ export function teacherView(session: Session, assignment: AssignmentForm): View 
     gradebookPanel(session, assignment.assignmentId),
     reviewPanel(session, assignment),
     pilotPanel(session, assignment),
+    tutorSwitch(session, assignment),
     spendPanel(session, assignment.courseId),
     auditPanel(session, assignment.assignmentId),
   );
