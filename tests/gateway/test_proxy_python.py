@@ -11,7 +11,7 @@ from tests.gateway.served import served
 
 HELLO = [{"role": "user", "content": "Why is the sky blue?"}]
 MODEL = "gpt-4.1-mini"
-ANN, TESS, NOBODY = "ann", "tess/teacher", "bad"
+ANN, BEN, TESS, NOBODY = "ann", "ben", "tess/teacher", "bad"
 
 
 @pytest.fixture
@@ -246,7 +246,7 @@ class TestNamingACourse:
             told.append({**response.json(), "requestId": ""})
         assert all(each == told[0] for each in told)
         assert told[0]["error"]["code"] == "not_found"
-        async with openai.AsyncOpenAI(base_url=place.openai, api_key="ben", max_retries=0) as client:
+        async with openai.AsyncOpenAI(base_url=place.openai, api_key=BEN, max_retries=0) as client:
             with pytest.raises(openai.NotFoundError):
                 await client.chat.completions.create(
                     model=MODEL, messages=HELLO, extra_headers={"X-Lectern-Course": course}

@@ -23,6 +23,7 @@ from tests.gateway.served import served
 
 IDLE_SECONDS = float(os.environ.get("LECTERN_IDLE_SECONDS", "3"))
 KEPT = 10
+KEY = "sk-" + "k" * 40
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
@@ -206,7 +207,7 @@ async def test_the_whole_way_from_settings_to_the_provider_is_over_tls(authority
             assert (await place.chat("streamed", stream=True)).status_code == 200
             assert there.handshakes == 1
         calls = there.tutor.total
-        async with served(None, openai_base_url=base, openai_api_key="sk-secret") as place:
+        async with served(None, openai_base_url=base, openai_api_key=KEY) as place:
             response = await place.chat("to whom?")
             assert response.status_code == 503
             assert int(response.headers["retry-after"]) >= 1
