@@ -143,3 +143,41 @@ async def test_whatever_the_upstream_does_the_report_is_whole(lesson, tutor, fau
         assert 0 <= row["evaluation"]["points"] <= row["evaluation"]["maxPoints"]
         assert "<script" not in row["evaluation"]["feedback"]
     tutor.fault = ""
+
+
+async def test_where_no_model_is_set_up_the_cost_is_told_and_a_run_ends_at_once():
+    settings = {"limiter": "memory", "budgets": "memory", "rate_ai_points": 10_000}
+    async with in_memory(firestore_emulator_host="unused", **settings) as app:
+        lesson = await a_class(app)
+        await lesson.answers("Sky", {"text": ANSWER})
+        preview = await previewed(lesson)
+        assert (preview["answers"], preview["model"]) == (1, "gpt-4.1")
+        report = await run(lesson, preview)
+        assert (report["ended"], report["left"], report["retryAfterSeconds"]) == ("outage", 1, 60)
+        assert (await spend_of(lesson))[0]["spentNanos"] == 0
+
+
+async def test_a_model_without_a_price_is_not_tried(tutor):
+    settings = {"limiter": "memory", "budgets": "memory", "rate_ai_points": 10_000}
+    settings |= {"openai_base_url": tutor.url, "large_model": "gpt-of-tomorrow"}
+    async with in_memory(firestore_emulator_host="unused", **settings) as app:
+        lesson = await a_class(app)
+        await lesson.answers("Sky", {"text": ANSWER})
+        response = await app.call("preview_pilot", lesson.about("Sky"), uid="teacher")
+        assert response.status_code == 403
+        assert "price" in response.json()["detail"]
+        assert tutor.total == 0
+        assert not [path for path in app.services.documents.dump() if path.startswith("pilots/")]
+
+
+async def test_a_price_that_the_settings_change_is_a_conflict_in_the_next_process(lesson, tutor):
+    preview = await previewed(lesson)
+    services = lesson.app.services
+    replace(services, settings=services.settings.model_copy(update={"prices": {"gpt-4.1": (9, 9, 9)}}))
+    for name in ("prices", "gateway"):
+        vars(services).pop(name, None)
+    request = {"assignmentId": lesson.assignment_id, "previewId": preview["previewId"]}
+    refused = await lesson.app.call("run_pilot", request, uid="teacher")
+    assert refused.status_code == 409
+    assert "price" in refused.json()["detail"]
+    assert tutor.total == 0

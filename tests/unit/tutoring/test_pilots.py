@@ -11,7 +11,7 @@ from shared.learning.rubrics import DEFAULT_RUBRIC, Criterion
 from shared.tutoring import piloting
 from shared.tutoring.evaluating import CriterionScore, Evaluation
 from shared.tutoring.records import PILOTS_KEPT
-from tests.deployed import replace
+from tests.deployed import in_memory, replace
 from tests.tutoring import ANSWER, FixedGateway, a_class
 
 TEACHER = {"uid": "teacher"}
@@ -297,6 +297,33 @@ class TestRunning:
         replace(services, now=lambda: later)
         assert await services.remove_expired() == 3
         assert stored(answered, "pilots") == stored(answered, "pilotEvaluations") == []
+
+
+async def test_answers_are_found_in_split_shards_joined_segments_and_the_archive(tmp_path):
+    settings = {"shard_page_bytes": 1024, "archive_url": f"file://{tmp_path}", "archive_after_days": 0}
+    settings |= {"archive_drop_after_days": 0, "limiter": "memory", "rate_ai_points": 1000}
+    async with in_memory(firestore_emulator_host="unused", **settings) as app:
+        made = FixedGateway()
+        replace(app.services, gateway=made)
+        lesson = await a_class(app)
+        learners = [f"learner-{number:03}" for number in range(80)]
+        for uid in learners:
+            await lesson.answers("Sky", {"text": f"It is blue, says {uid[-3:]}."}, uid=uid)
+        grading = await app.services.catalog.grading(lesson.assignment_id)
+        shards = [each.shard async for each in app.services.results.shards(grading)]
+        assert len(shards) > 2
+        await app.ok("clean_up", {})
+        assert list(tmp_path.rglob("*"))
+
+        preview = await previewed(lesson, sampleSize=25)
+        assert preview["answers"] == 80
+        # In order of time, a part of 3.2 answers each.
+        order = [learners.index(each["studentId"]) for each in preview["sample"]]
+        assert all(80 * part // 25 <= each < 80 * (part + 1) // 25 for part, each in enumerate(order))
+        report = await report_of(lesson, preview)
+        assert (report["ended"], len(report["rows"])) == ("done", 25)
+        asked = {json.loads(each.messages[1]["content"])["answer"] for each in made.asks}
+        assert asked == {f"It is blue, says {each['studentId'][-3:]}." for each in preview["sample"]}
 
 
 class TestRules:
