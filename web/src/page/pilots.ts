@@ -157,7 +157,7 @@ function showReport(results: HTMLElement, report: PilotReport): void {
       [t("pilotCriterion"), t("pilotPoints")],
       report.criteria.map(({ title, counts }) => [
         h("bdi", {}, title),
-        counts.map((count, points) => `${number(points)}: ${number(count)}`).join(" · "),
+        h("span", { class: "row" }, ...counts.map((count, points) => pair(points, count))),
       ]),
     ),
     table(
@@ -173,6 +173,11 @@ function showReport(results: HTMLElement, report: PilotReport): void {
     report.rows.some(({ evaluation }) => evaluation.flags.includes("canned")) &&
       h("p", { class: "hint" }, t("cannedReply")),
   );
+}
+
+/** So many points, given so often; a pair of figures keeps its order on a page of either direction. */
+function pair(points: number, count: number): HTMLElement {
+  return h("bdi", { dir: "ltr", class: "value" }, `${number(points)}: ${number(count)}`);
 }
 
 function table(caption: string, head: readonly string[], rows: readonly (readonly (Node | string)[])[]): HTMLElement {
