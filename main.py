@@ -38,10 +38,13 @@ MODULE_OF = {
     "on_answer_created": "functions.answers",
     "openai_proxy": "functions.gateway",
     "override_evaluation": "functions.tutor",
+    "preview_pilot": "functions.pilots",
     "rebuild_assignment": "functions.assignments",
+    "run_pilot": "functions.pilots",
     "submit_answer": "functions.answers",
     "submit_answers": "functions.answers",
     "sweep_pending": "functions.upkeep",
+    "switch_tutor": "functions.tutor",
     "verify_receipt": "functions.answers",
 }
 

@@ -24,13 +24,18 @@ Points = Annotated[Decimal, PlainSerializer(float, return_type=float)]
 
 
 class ImportAssignment(Fact):
-    """A question set in one of three formats (``docs/import.md``), and how it is to be graded."""
+    """
+    A question set in one of three formats (``docs/import.md``), and how it is to be graded.
+
+    ``tutor``: whether learners get hints and explanations about it; ``switch_tutor`` changes it.
+    """
 
     course_id: DocumentId
     title: Title
     format: SourceForm
     source: Annotated[str, Field(max_length=512 * 1024)]
     policy: GradingPolicy = GradingPolicy()
+    tutor: bool = True
 
 
 class ImportedQuestion(Fact):
@@ -64,12 +69,17 @@ class GetAssignment(Fact):
 
 
 class AssignmentForm(Fact):
-    """An assignment as learners see it: without keys, options in an order that tells nothing."""
+    """
+    An assignment as learners see it: without keys, options in an order that tells nothing.
+
+    ``tutor``: whether there are hints and explanations.
+    """
 
     assignment_id: DocumentId
     course_id: DocumentId
     title: Title
     policy: GradingPolicy
+    tutor: bool
     questions: tuple[Question, ...]
 
 
@@ -187,6 +197,7 @@ async def import_assignment(command: ImportAssignment, call: endpoint.Call) -> A
         course_id=command.course_id,
         title=command.title,
         policy=command.policy,
+        tutor=command.tutor,
         questions=tuple(each.question for each in imported.questions),
     )
     await catalog.add_assignment(call.principal, assignment, imported.questions)
@@ -211,6 +222,7 @@ async def get_assignment(command: GetAssignment, call: endpoint.Call) -> Assignm
         course_id=assignment.course_id,
         title=assignment.title,
         policy=assignment.policy,
+        tutor=assignment.tutor,
         questions=assignment.questions,
     )
 

@@ -1,14 +1,18 @@
 """The OpenAI-compatible door: any OpenAI client may point its base URL here, with an ID token as its key."""
 
 import orjson
+from pydantic import TypeAdapter, ValidationError
 
 from shared.budgets.base import Payer
+from shared.catalog.base import CourseRole
 from shared.edge.passthrough import PassedCall, PassedReply, pass_through
 from shared.edge.registry import Capacity, Passed, RateClass
 from shared.errors import InvalidRequest, NotFound
 from shared.gateway.allowed import CHAT, EMBEDDINGS, RESPONSES, Allowance, passing
 from shared.gateway.build import allowance
+from shared.learning.facts import DocumentId
 
+_ID: TypeAdapter[str] = TypeAdapter(DocumentId)
 _MODELS = "/models"
 _PREFIX = "/v1"
 _EVENTS = b"text/event-stream; charset=utf-8"
@@ -32,7 +36,7 @@ async def openai_proxy(call: PassedCall) -> PassedReply:
     if path not in {CHAT, RESPONSES, EMBEDDINGS}:
         raise NotFound(_NO_SUCH_PATH)
     request = passing(path, call.body, allowed)
-    payer = Payer(uid=call.principal.uid)
+    payer = Payer(uid=call.principal.uid, course_id=await _course(call))
     fresh = call.headers.get(b"cache-control", b"").lower() == b"no-cache"
     fault = _fault(call) if b"x-tutor-fault" in call.headers else ""
     proxy = call.services.proxy
@@ -51,6 +55,25 @@ def _fault(call: PassedCall) -> str:
     if "\r" in fault or "\n" in fault:
         raise InvalidRequest(_NO_SUCH_PATH)
     return fault
+
+
+async def _course(call: PassedCall) -> str:
+    """
+    The course that the caller names to pay, if any: its ceiling applies then, and it counts the call.
+
+    Raises:
+        InvalidRequest: it is no id.
+        NotFound: there is none, or the caller has no part in it.
+    """
+    named = call.headers.get(b"x-lectern-course", b"")
+    if not named:
+        return ""
+    try:
+        course_id = _ID.validate_python(named.decode("latin-1"))
+    except ValidationError:
+        raise InvalidRequest("X-Lectern-Course is not the id of a course") from None
+    await call.services.catalog.course(call.principal, course_id, at_least=CourseRole.STUDENT)
+    return course_id
 
 
 def _models(path: str, allowed: Allowance) -> PassedReply:

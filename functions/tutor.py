@@ -13,7 +13,7 @@ from shared.catalog.base import CourseRole
 from shared.edge import cursors, endpoint
 from shared.edge.registry import RateClass
 from shared.edge.streaming import streamed_call
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, NotAllowed
 from shared.gateway.base import Ask, Reply
 from shared.learning.answers import microseconds, read_response, takes_answers, to_text
 from shared.learning.assignments import Assignment
@@ -21,7 +21,6 @@ from shared.learning.facts import Digest, DocumentId, Fact, LearnerId
 from shared.learning.grading import feedback_for
 from shared.learning.questions import AnswerKey, Question
 from shared.learning.responses import TextResponse
-from shared.learning.rubrics import rubric_version
 from shared.ledger.recorded import Standing
 from shared.tutoring import chatting, evaluating, generating
 from shared.tutoring.agreement import Agreement, agreement, by_criterion
@@ -129,6 +128,20 @@ class Chat(Fact):
     event_id: Digest | None = None
 
 
+class SwitchTutor(Fact):
+    """Whether learners may have hints and explanations (``chat``) about an assignment."""
+
+    assignment_id: DocumentId
+    on: bool
+
+
+class TutorSwitched(Fact):
+    """How it is from now on; other instances follow within 30 seconds."""
+
+    assignment_id: DocumentId
+    on: bool
+
+
 class ChatPiece(Fact):
     """The next piece of the reply: plain text."""
 
@@ -222,16 +235,7 @@ async def evaluate_answer(command: EvaluateAnswer, call: endpoint.Call) -> Evalu
         return EvaluationReply(evaluation=known)
     task = Task(at.question, at.key, answer, context)
     reply = await services.gateway.complete(
-        Ask(
-            task="evaluate_answer",
-            model_class="large",
-            messages=evaluating.request(task),
-            max_tokens=evaluating.MAX_TOKENS,
-            schema=evaluating.schema(task.rubric),
-            accept=lambda text: evaluating.read(text, task),
-            cache=_kept(task, uid),
-            deadline_seconds=EVALUATE_SECONDS - _MARGIN_SECONDS,
-        ),
+        evaluating.ask(task, uid, deadline_seconds=EVALUATE_SECONDS - _MARGIN_SECONDS),
         Payer(uid=uid, course_id=at.assignment.course_id),
     )
     judgement = evaluating.read(reply.text, task)
@@ -300,6 +304,13 @@ async def get_agreement(command: GetAgreement, call: endpoint.Call) -> Agreement
     return AgreementReply(total=agreement(totals), criteria=by_criterion(decided))
 
 
+@endpoint.client_call(max_body_bytes=4 * endpoint.KIB)
+async def switch_tutor(command: SwitchTutor, call: endpoint.Call) -> TutorSwitched:
+    """Switch the tutor's hints and explanations of an assignment on or off, for teachers of the course."""
+    await call.services.catalog.switch_tutor(call.principal, command.assignment_id, on=command.on)
+    return TutorSwitched(assignment_id=command.assignment_id, on=command.on)
+
+
 @streamed_call(
     sends=ChatPiece, reply=ChatReply, deadline_seconds=CHAT_SECONDS, max_body_bytes=64 * endpoint.KIB
 )
@@ -311,6 +322,8 @@ async def chat(command: Chat, call: endpoint.Call) -> AsyncIterator[ChatPiece | 
     """
     services, uid = call.services, call.principal.uid
     at = await _question(command.assignment_id, command.question_id, call)
+    if not at.assignment.tutor:
+        raise NotAllowed("the tutor is switched off for this assignment")
     standing = await _standing(at, command.event_id, call)
     talk, attempt_id = await _talk(command, at, standing, call)
     assistance = Assistance(
@@ -522,17 +535,6 @@ async def _talk(command: Chat, at: _At, standing: Standing, call: endpoint.Call)
         answered=answered,
     )
     return talk, attempt_id
-
-
-def _kept(task: Task, uid: str) -> CacheUse:
-    parts = {
-        "question": task.question.question_id,
-        "prompt": evaluating.PROMPT,
-        "rubric": rubric_version(task.rubric),
-    }
-    if task.shared:
-        return CacheUse("sharedEvaluation", {**parts, "level": "any"})
-    return CacheUse("evaluation", parts, uid)
 
 
 async def _for_teacher(assignment_id: str, evaluation_id: str, call: endpoint.Call) -> Evaluation:

@@ -123,6 +123,8 @@ class Settings(BaseModel):
     """Where the provider of models is, or any other server of OpenAI's interface; never a client's choice."""
     openai_api_key: SecretStr = SecretStr("")
     """The provider's key. Without one (or ``none``), only the built-in tutor on this machine is asked."""
+    openai_ca_file: str = ""
+    """Authorities to trust for the provider's certificate, in PEM, in the place of the system's."""
     small_model: str = "gpt-4.1-mini"
     large_model: str = "gpt-4.1"
     embedding_model: str = "text-embedding-3-small"

@@ -3,9 +3,11 @@
 import json
 from collections.abc import AsyncIterator
 
-from shared.budgets.prices import Usage
+from shared.budgets.prices import Usage, actual, worst
 from shared.errors import Unavailable
-from shared.gateway.base import Ask, Reply
+from shared.gateway.base import Ask, Quote, Reply
+
+MODEL = "gpt-4.1"
 
 
 def satisfying(schema) -> object:
@@ -54,6 +56,11 @@ class FixedGateway:
             )
         return json.dumps(satisfying(ask.schema))
 
+    def quote(self, ask: Ask) -> Quote:
+        """By the price of a real model, as one attempt."""
+        body = json.dumps(ask.messages).encode()
+        return Quote(MODEL, body, worst(MODEL, len(body), ask.max_tokens))
+
     async def complete(self, ask: Ask, payer) -> Reply:
         self.asks.append(ask)
         self.payers.append(payer)
@@ -83,6 +90,7 @@ class FixedGateway:
             cached=False,
             canned=self.canned,
             finish_reason="stop",
+            nanos=actual(MODEL, Usage(10, 10)),
         )
 
 

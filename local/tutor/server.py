@@ -7,6 +7,7 @@ ways in which providers fail (header ``X-Tutor-Fault``), so that everything arou
 """
 
 import asyncio
+import ssl
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -275,12 +276,15 @@ def _raw(status: int, kind: bytes, body: bytes, more: bytes = b"") -> bytes:
 
 
 @asynccontextmanager
-async def serving(tutor: Tutor | None = None, *, port: int = 0) -> AsyncIterator[Tutor]:
+async def serving(
+    tutor: Tutor | None = None, *, port: int = 0, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Tutor]:
     """Serve *tutor* in this loop; its ``url`` is the base URL that OpenAI's clients want."""
     mine = tutor or Tutor()
-    server = await asyncio.get_running_loop().create_server(lambda: _Connection(mine), HOST, port)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _Connection(mine), HOST, port, ssl=tls)
     try:
-        mine.url = f"http://{HOST}:{server.sockets[0].getsockname()[1]}/v1"
+        mine.url = f"{'https' if tls else 'http'}://{HOST}:{server.sockets[0].getsockname()[1]}/v1"
         yield mine
     finally:
         server.close()

@@ -4,11 +4,10 @@ import logging
 from datetime import datetime
 from functools import lru_cache
 
-from prometheus_client import Counter
-
 from shared import metrics
 from shared.budgets.base import Rung
 from shared.budgets.ladder import crossed, retry_after
+from shared.counting import Count
 from shared.errors import BudgetSpent
 
 KILL_SWITCH_SECONDS = 60
@@ -36,7 +35,7 @@ def note(rung: Rung, before: int, after: int) -> None:
 
 
 @lru_cache(maxsize=1024)
-def spent_nanos(task: str, model: str) -> Counter:
+def spent_nanos(task: str, model: str) -> Count:
     """What counts the money that *task* spends on *model*."""
     return metrics.spent_nanos.labels(task, model)
 

@@ -10,14 +10,13 @@ from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple, Self
 
-from prometheus_client import Counter
-
 from shared import metrics
 from shared.caching.base import Kept, SharedStore
 from shared.caching.keys import Key, Keys
 from shared.caching.memory import MemoryCache
 from shared.caching.registry import ENTRIES
 from shared.caching.single_flight import Flights
+from shared.counting import Count
 from shared.errors import BudgetSpent, LecternError, Unavailable
 
 log = logging.getLogger("lectern")
@@ -301,7 +300,7 @@ async def _leased(store: SharedStore, name: str, holder: str, seconds: float) ->
 
 
 @lru_cache(maxsize=1024)
-def _asked(entry: str, outcome: str) -> Counter:
+def _asked(entry: str, outcome: str) -> Count:
     """What counts the questions for *entry* that ended so."""
     return metrics.cache_requests.labels(entry, outcome)
 

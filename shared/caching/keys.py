@@ -1,7 +1,7 @@
 """Keys of cached things: what they depend on, sealed, so that a store tells nobody anything."""
 
+import hmac
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
 from typing import NamedTuple
 
 from shared.caching.registry import ENTRIES, Entry
@@ -19,9 +19,8 @@ class Keys:
     """Makes keys; only who has the *secret* could guess one."""
 
     def __init__(self, secret: bytes, *, tenant: str = "default") -> None:
-        """Seal keys of *tenant* with *secret*, by BLAKE2's own keyed mode, whose keys have 64 bytes."""
-        self._sealed = blake2b(digest_size=32, key=blake2b(secret).digest(), person=b"lectern.cache")
-        self._sealed.update(_packed([tenant.encode()]))
+        """Seal keys of *tenant* with *secret*, by HMAC-SHA256."""
+        self._secret = hmac.digest(secret, b"lectern.cache\n" + _packed([tenant.encode()]), "sha256")
 
     def key(
         self,
@@ -46,9 +45,8 @@ class Keys:
             message = f"a key of {entry} has the parts {', '.join(kind.parts)}"
             raise ValueError(message)
         material = [entry, *[given[name] for name in kind.parts], *map(str, generations)]
-        sealed = self._sealed.copy()
-        sealed.update(_packed([each.encode() if isinstance(each, str) else each for each in material]))
-        return Key(kind, uid, sealed.hexdigest())
+        packed = _packed([each.encode() if isinstance(each, str) else each for each in material])
+        return Key(kind, uid, hmac.digest(self._secret, packed, "sha256").hex())
 
 
 def _packed(parts: Sequence[bytes]) -> bytes:

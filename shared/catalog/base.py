@@ -4,7 +4,8 @@ Courses, who is in them, and the assignments they hold.
 - ``courses/{courseId}``: ``title``, ``openEnrollment``, ``createdAt``.
 - ``courses/{courseId}/members/{uid}``: ``role`` (``student`` or ``teacher``), ``joinedAt``.
 - ``assignments/{assignmentId}``: ``courseId``, ``title``, ``createdAt``, ``questionCount``,
-  ``formVersion``, ``policy``; ``stats``, ``asOf`` and ``shardBits`` are written by the ledger.
+  ``formVersion``, ``policy``, and ``tutorOff`` where the tutor was ever off; ``stats``, ``asOf`` and
+  ``shardBits`` are written by the ledger.
 - ``assignments/{assignmentId}/forms/{version}``: ``questions``, without keys.
 - ``answerKeys/{assignmentId}``: ``formVersion`` and ``keys`` (JSON). No rule opens it; only grading reads it.
 """

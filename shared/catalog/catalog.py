@@ -17,8 +17,8 @@ from shared.catalog.base import (
     Course,
     CourseRole,
 )
-from shared.documents.base import Create, Document, Documents, Find, Put
-from shared.errors import NotAllowed, NotFound
+from shared.documents.base import Create, Document, Documents, Find, Put, Replace
+from shared.errors import NotAllowed, NotFound, PreconditionLost
 from shared.identity.principal import Principal
 from shared.learning.answers import canonical
 from shared.learning.assignments import Assignment, Grading, GradingPolicy
@@ -28,9 +28,10 @@ _ON_USE = ConfigDict(defer_build=True)
 _QUESTIONS: TypeAdapter[tuple[Question, ...]] = TypeAdapter(tuple[Question, ...], config=_ON_USE)
 _KEYS: TypeAdapter[tuple[AnswerKey, ...]] = TypeAdapter(tuple[AnswerKey, ...], config=_ON_USE)
 
-_HEADER_FIELDS = ("courseId", "title", "formVersion", "policy", "shardBits")
+_HEADER_FIELDS = ("courseId", "title", "formVersion", "policy", "shardBits", "tutorOff")
 _FRESH_SECONDS = 30.0
 _MOST_KEPT = 2000
+_TRIES = 5
 
 ValueT = TypeVar("ValueT")
 
@@ -198,6 +199,7 @@ class Catalog:
                         "questionCount": len(assignment.questions),
                         "formVersion": assignment.form_version,
                         "policy": assignment.policy.model_dump(mode="json"),
+                        **({} if assignment.tutor else {"tutorOff": True}),
                     },
                 ),
                 Create(
@@ -214,6 +216,32 @@ class Catalog:
             ]
         )
         self._headers.forget(assignment.assignment_id)
+
+    async def switch_tutor(self, principal: Principal, assignment_id: str, *, on: bool) -> None:
+        """
+        Let learners have the tutor's help with an assignment, or not; elsewhere within 30 seconds.
+
+        Raises:
+            NotFound, NotAllowed: the principal does not teach its course.
+            PreconditionLost: the assignment kept changing; try again.
+        """
+        await self.assignment(principal, assignment_id, at_least=CourseRole.TEACHER)
+        path = f"{ASSIGNMENTS}/{assignment_id}"
+        for _ in range(_TRIES):
+            [found] = await self._documents.get([path], only=["tutorOff"])
+            if found is None:
+                raise NotFound(_NO_ASSIGNMENT)
+            if bool(found.fields.get("tutorOff")) is not on:
+                break
+            try:
+                await self._documents.commit([Replace(path, {"tutorOff": not on}, found.version)])
+            except PreconditionLost:
+                continue  # the figures were rolled up meanwhile
+            break
+        else:
+            message = "this assignment keeps changing"
+            raise PreconditionLost(message)
+        self._headers.forget(assignment_id)
 
     async def assignments(self, principal: Principal, course_id: str) -> list[AssignmentSummary]:
         """
@@ -343,6 +371,7 @@ def _assignment_of(header: Document, questions: tuple[Question, ...]) -> Assignm
         title=fields["title"],
         form_version=fields["formVersion"],
         policy=GradingPolicy.model_validate(fields["policy"]),
+        tutor=not fields.get("tutorOff"),
         questions=questions,
     )
 

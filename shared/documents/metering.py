@@ -12,12 +12,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING
 
 from shared import metrics
-
-if TYPE_CHECKING:
-    from prometheus_client import Counter
+from shared.counting import Count
 
 KINDS = ("reads", "writes", "deletes", "rpcs")
 
@@ -93,7 +90,7 @@ def divided(among: Sequence[Bill]) -> Iterator[None]:
 
 
 @cache
-def _billed(function: str, kind: str) -> "Counter":
+def _billed(function: str, kind: str) -> Count:
     return metrics.billed_operations.labels(function, kind)
 
 

@@ -12,13 +12,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from shared import metrics
+from shared.counting import Count, Distribution
 from shared.documents.metering import Bill, bill, divided
 from shared.edge import problems, rates
 from shared.edge.logs import configure, log, log_request
@@ -38,9 +39,6 @@ from shared.limits.base import Verdict
 from shared.settings import Settings
 from shared.wiring import Services, services
 
-if TYPE_CHECKING:
-    from prometheus_client import Counter, Histogram
-
 _CORS_MAX_AGE_SECONDS = 3600
 _ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 _VARY = (b"vary", b"Origin")
@@ -50,7 +48,7 @@ _EXPOSED = (
 )
 _ALLOWED_HEADERS = "authorization, content-type, x-firebase-appcheck, firebase-instance-id-token"
 _OPENAI_HEADERS = ", ".join(
-    ["openai-organization", "openai-project"]
+    ["openai-organization", "openai-project", "x-lectern-course"]
     + [
         f"x-stainless-{name}"
         for name in (
@@ -359,7 +357,7 @@ def _trace(exchange: Exchange) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _meters(name: str, status: int) -> "tuple[Counter, Histogram]":
+def _meters(name: str, status: int) -> tuple[Count, Distribution]:
     """What a request to the function *name* that ended with *status* is counted by."""
     return metrics.requests.labels(name, str(status)), metrics.request_seconds.labels(name)
 

@@ -39,7 +39,8 @@ class Reply:
     What a model replied: *text*, which nobody may trust.
 
     *finish_reason* is ``stop`` or, at ``max_tokens``, ``length``. *cached*: it was kept from before, and
-    cost nothing. *canned*: it comes from the built-in tutor, and people are told so.
+    cost nothing. *nanos*: what it cost, with all attempts. *canned*: it comes from the built-in tutor, and
+    people are told so.
     """
 
     text: str
@@ -48,3 +49,13 @@ class Reply:
     cached: bool
     canned: bool
     finish_reason: str
+    nanos: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What an ask would be: which model, which request, and the most that it can cost in nano-dollars."""
+
+    model: str
+    body: bytes
+    worst_nanos: int

@@ -19,6 +19,7 @@ def upstream(settings: Settings) -> Upstream | None:
         most=settings.gateway_connections,
         kept=settings.gateway_connections_kept,
         idle_seconds=settings.gateway_idle_seconds,
+        ca_file=settings.openai_ca_file,
     )
     breaker = Breaker(time.monotonic)
     return Upstream(settings.openai_base_url, key, pool, breaker, accepts_faults=settings.built_in_tutor)

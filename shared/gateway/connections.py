@@ -300,15 +300,20 @@ class Pool:
         most: int = 50,
         kept: int = 10,
         idle_seconds: float = 300.0,
+        ca_file: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Open *most* connections at most; keep *kept* of them through *idle_seconds* without work."""
+        """
+        Open *most* connections at most; keep *kept* of them through *idle_seconds* without work.
+
+        *ca_file* names the authorities to trust, in PEM, in the place of the system's.
+        """
         self._origin = origin
         self._most = most
         self._kept = kept
         self._idle_seconds = idle_seconds
         self._clock = clock
-        self._tls = ssl.create_default_context() if origin.secure else None
+        self._tls = ssl.create_default_context(cafile=ca_file or None) if origin.secure else None
         self._idle: deque[Connection] = deque()
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._open = 0

@@ -7,6 +7,7 @@ The order of work, after sign-in and rate limits at the border: cache, single fl
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import orjson
@@ -18,11 +19,11 @@ from shared.caching.base import CacheUse
 from shared.caching.caches import Caches, Made
 from shared.caching.keys import Key
 from shared.errors import Unavailable
-from shared.gateway.base import Ask, Reply
+from shared.gateway.base import Ask, Quote, Reply
 from shared.gateway.connections import ConnectionLost
 from shared.gateway.paying import Purse
 from shared.gateway.reading import Streamed, read_completion
-from shared.gateway.upstream import Call, Improper, Upstream
+from shared.gateway.upstream import ATTEMPTS, Call, Improper, Upstream
 
 CHAT = "/chat/completions"
 _NOT_SET_UP = "no model is set up here"
@@ -52,6 +53,16 @@ class Gateway:
         """The name of the model that *ask* goes to."""
         return self._models[ask.model_class]
 
+    def quote(self, ask: Ask) -> Quote:
+        """
+        What *ask* would cost at most, every attempt of it; nobody is asked.
+
+        Raises:
+            NotAllowed: nobody knows the price of the model.
+        """
+        model, body = self.model_of(ask), self._call(ask, stream=False).body
+        return Quote(model, body, ATTEMPTS * self._prices.worst(model, len(body), ask.max_tokens))
+
     async def complete(self, ask: Ask, payer: Payer) -> Reply:
         """
         The whole reply to *ask*.
@@ -61,15 +72,20 @@ class Gateway:
             BudgetSpent: a ceiling of *payer* would be passed.
         """
         if ask.cache is None:
-            return (await self._asked(ask, payer))[0]
+            reply, nanos = await self._asked(ask, payer)
+            return replace(reply, nanos=nanos)
         key = await self._key(ask, ask.cache)
+        paid = 0
 
         async def make() -> Made:
+            nonlocal paid
             reply, nanos = await self._asked(ask, payer)
+            paid = nanos
             return Made(_packed(reply), keep=reply.finish_reason == "stop", nanos=nanos)
 
         found = await self._caches.get_or_make(key, make, within_seconds=ask.deadline_seconds)
-        return _unpacked(found.value, cached=found.cached or found.shared)
+        known = found.cached or found.shared
+        return replace(_unpacked(found.value, cached=known), nanos=0 if known else paid)
 
     async def _asked(self, ask: Ask, payer: Payer) -> tuple[Reply, int]:
         """A reply of the model's, and what it cost."""

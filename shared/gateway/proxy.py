@@ -62,7 +62,7 @@ class Proxy:
 
         if fresh:
             return (await make()).value
-        key = self._key(request, payer.uid)
+        key = self._key(request, payer)
         near = self._caches.near(key)
         if near is not None:
             return near
@@ -94,7 +94,7 @@ class Proxy:
             InvalidRequest, Unavailable, BudgetSpent: as ``whole``; only before the first byte.
         """
         upstream = self._upstream_or_not()
-        key = self._key(request, payer.uid)
+        key = self._key(request, payer)
         if not fresh and (kept := await self._caches.get(key)) is not None:
             return kept
         relay = None if fresh else self._relays.get(key.name)
@@ -138,16 +138,18 @@ class Proxy:
             most_tokens=request.most_tokens,
         )
 
-    def _key(self, request: Passing, uid: str) -> Key:
+    def _key(self, request: Passing, payer: Payer) -> Key:
         known = len(request.body) <= REMEMBERED_BYTES
-        return self._remembered(request, uid) if known else self._sealed(request, uid)
+        return self._remembered(request, payer) if known else self._sealed(request, payer)
 
-    def _sealed(self, request: Passing, uid: str) -> Key:
+    def _sealed(self, request: Passing, payer: Payer) -> Key:
+        # One course's spent budget must not refuse what another, asked the same at once, would pay for.
+        asked = f"{payer.course_id}\n".encode() + request.body if payer.course_id else request.body
         if request.path == EMBEDDINGS:
-            return self._caches.lasting_key("embedding", {"request": request.body}, uid=uid)
+            return self._caches.lasting_key("embedding", {"request": asked}, uid=payer.uid)
         # What the client sees of usage is part of what is kept.
         path = request.path + ("+usage" if request.usage_wanted else "")
-        return self._caches.lasting_key("proxy", {"path": path, "request": request.body}, uid=uid)
+        return self._caches.lasting_key("proxy", {"path": path, "request": asked}, uid=payer.uid)
 
 
 class Relay:

@@ -14,9 +14,9 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from prometheus_client import Counter
 
 from shared import metrics
+from shared.counting import Count
 from shared.errors import InvalidRequest, Unavailable
 from shared.gateway.breaker import Breaker
 from shared.gateway.connections import Connection, ConnectionLost, Origin, Pool
@@ -245,7 +245,7 @@ class Incoming:
 
 
 @lru_cache(maxsize=64)
-def _ended(outcome: str) -> Counter:
+def _ended(outcome: str) -> Count:
     """What counts the calls that ended so."""
     return metrics.gateway_calls.labels(outcome)
 

@@ -46,7 +46,8 @@ class Assignment(Fact):
     """
     An assignment without its keys, as learners see it; all that accepting an answer needs.
 
-    The form (its questions) never changes; a changed form is another version.
+    The form (its questions) never changes; a changed form is another version. ``tutor``: whether learners get
+    hints and explanations about it.
     """
 
     assignment_id: DocumentId
@@ -54,6 +55,7 @@ class Assignment(Fact):
     title: Title
     form_version: int = 1
     policy: GradingPolicy = GradingPolicy()
+    tutor: bool = True
     questions: tuple[Question, ...]
 
     @cached_property

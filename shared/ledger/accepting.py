@@ -2,23 +2,20 @@
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
 
 from shared import metrics
+from shared.counting import Count
 from shared.documents.base import Documents
 from shared.errors import Conflict, Unavailable
 from shared.learning.answers import AnswerSubmitted, decode, encode, payload_digest
 from shared.ledger.base import PENDING, pending_path
 from shared.ledger.group_commit import GroupCommit
 
-if TYPE_CHECKING:
-    from prometheus_client import Counter
-
 _TRIES = 4
 
 
 @cache
-def _accepted(source: str, outcome: str) -> "Counter":
+def _accepted(source: str, outcome: str) -> Count:
     return metrics.answers_accepted.labels(source, outcome)
 
 

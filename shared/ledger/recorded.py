@@ -1,5 +1,5 @@
 """
-Finds one recorded answer again, word for word, with few reads.
+Finds recorded answers again, word for word, with few reads.
 
 Registers know every attempt (when, under which name, what it earned) but not its text; the text is
 in the event, which waits in a document of its own until it is merged, and is in a segment after. Segments are
@@ -10,7 +10,8 @@ Reads: the head of the shard (and the segments behind its page); for an answer t
 documents; for a merged one, log2 of the number of segment documents, and usually one more.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -25,7 +26,7 @@ from shared.ledger.base import FROM_BROWSERS, PENDING, segments_path
 from shared.ledger.browser_answers import from_browser
 from shared.ledger.history import History
 from shared.ledger.results import Results
-from shared.ledger.shards import split_body
+from shared.ledger.shards import ShardState, split_body
 
 _SKEW = timedelta(seconds=10)
 """How far the clocks of those who accept and those who merge may differ."""
@@ -46,8 +47,17 @@ class Standing:
     event: AnswerSubmitted | None
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a merged answer is found: whose, under which name (or its beginning), submitted when."""
+
+    student_id: str
+    event_id: str
+    submitted_at_micros: int
+
+
 class RecordedAnswers:
-    """The answers of one learner, as they gave them."""
+    """Answers as learners gave them: of one, or those that count of all."""
 
     def __init__(self, documents: Documents, results: Results, history: History) -> None:
         """Read pending answers from *documents*, merged ones from the shards and their segments."""
@@ -84,6 +94,46 @@ class RecordedAnswers:
         if event is None or event.question_id != question_id:
             raise NotFound(_NO_ANSWER)
         return Standing(merged, event)
+
+    async def counting(self, grading: Grading, question_id: str) -> list[Place]:
+        """The merged answers to a question that count, one of each learner, oldest first."""
+        index = grading.question_index(question_id)
+        found = []
+        async for state in self._results.shards(grading):
+            for student_id, row in state.registers.rows.items():
+                attempt = row.effective.get(index)
+                if attempt is not None:
+                    found.append(Place(student_id, attempt.event_id, attempt.submitted_at_micros))
+        return sorted(found, key=lambda each: (each.submitted_at_micros, each.event_id))
+
+    async def events(self, grading: Grading, places: Sequence[Place]) -> list[AnswerSubmitted]:
+        """
+        The answers at *places*, in the order asked; each shard is read once, the segments at once.
+
+        Raises:
+            NotFound: one of them is not there.
+        """
+        in_line = sorted(places, key=lambda each: position(each.student_id))
+        states: list[ShardState] = []
+        for place in in_line:
+            at = position(place.student_id)
+            known = states[-1] if states and states[-1].shard.holds(at) else None
+            states.append(known or await self._results.holding(grading, at))
+        finding = (
+            self._merged(
+                grading,
+                state.shard,
+                state.seq,
+                Attempt(place.submitted_at_micros, place.event_id, None, 0),
+                place.student_id,
+            )
+            for place, state in zip(in_line, states, strict=True)
+        )
+        found = dict(zip(in_line, await asyncio.gather(*finding), strict=True))
+        events = [event for place in places if (event := found[place]) is not None]
+        if len(events) < len(places):
+            raise NotFound(_NOT_THERE)
+        return events
 
     async def _waiting(self, event_id: str) -> AnswerSubmitted | None:
         pending, browser = await self._documents.get([f"{PENDING}/{event_id}", f"{FROM_BROWSERS}/{event_id}"])
@@ -154,6 +204,7 @@ class RecordedAnswers:
 
 
 _NO_ANSWER = "there is no such answer of yours"
+_NOT_THERE = "an answer is not on record any more"
 
 
 def _before(seq: int) -> str:

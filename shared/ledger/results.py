@@ -58,7 +58,7 @@ class Results:
         somebody pages.
         """
         found: list[StudentResult] = []
-        async for state in self._from(grading, after[0] if after else 0):
+        async for state in self.shards(grading, after[0] if after else 0):
             for student_id in state.registers.in_order():
                 place = (position(student_id), student_id)
                 if after is not None and place <= after:
@@ -69,7 +69,8 @@ class Results:
                 found.append(result_of(grading, student_id, state.registers.rows[student_id]))
         return found, None
 
-    async def _from(self, grading: Grading, place: int) -> AsyncIterator[ShardState]:
+    async def shards(self, grading: Grading, place: int = 0) -> AsyncIterator[ShardState]:
+        """The shards from that which holds *place* to the end of the line of learners."""
         while place < _END:
             state = await self.holding(grading, place)
             yield state

@@ -14,6 +14,8 @@ from unicodedata import normalize
 
 from pydantic import Field, StringConstraints
 
+from shared.caching.base import CacheUse
+from shared.gateway.base import Ask
 from shared.learning.facts import Digest, DocumentId, Fact, LearnerId
 from shared.learning.questions import (
     AnswerKey,
@@ -135,6 +137,26 @@ def evaluation_id(event_id: str, rubric: Sequence[Criterion]) -> str:
     """Name an evaluation by what it is of: the same answer, prompt and rubric are the same evaluation."""
     text = f"lectern.evaluation.v1\n{event_id}\n{PROMPT}\n{rubric_version(rubric)}"
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def ask(task: Task, uid: str, *, kind: str = "evaluate_answer", deadline_seconds: float) -> Ask:
+    """What is asked about *task*, an answer of *uid*'s; the reply is kept for all where it may be."""
+    parts = {
+        "question": task.question.question_id,
+        "prompt": PROMPT,
+        "rubric": rubric_version(task.rubric),
+    }
+    shared = CacheUse("sharedEvaluation", {**parts, "level": "any"})
+    return Ask(
+        task=kind,
+        model_class="large",
+        messages=request(task),
+        max_tokens=MAX_TOKENS,
+        schema=schema(task.rubric),
+        accept=lambda text: read(text, task),
+        cache=shared if task.shared else CacheUse("evaluation", parts, uid),
+        deadline_seconds=deadline_seconds,
+    )
 
 
 def request(task: Task) -> Messages:

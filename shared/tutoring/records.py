@@ -8,17 +8,21 @@ What tutoring keeps.
 - ``reviews/{assignmentId}/waiting/{evaluationId}``: the review queue. ``studentId``, ``questionId``.
 - ``reviews/{assignmentId}/decided/{evaluationId}``: both sides' points, for the figures of agreement.
 - ``courses/{courseId}/skeletons/{version}``: generated outlines, named by their content.
+- ``pilots/{pilotId}``: rubrics to be tried and on which answers, named by their content; ``expiresAt``.
+- ``pilotEvaluations/{id}``: what trying them found, for teachers only, in no queue; ``expiresAt``.
 
 Every document is created once, except the context, which is replaced in the version that was read;
 an evaluation, its place in the queue and the new context are one commit.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import Field, StringConstraints, TypeAdapter
 
-from shared.documents.base import Create, Delete, Document, Documents, Replace, Write
+from shared.documents.base import Create, Delete, Document, Documents, Replace, Write, Written
 from shared.errors import Conflict, NotFound, PreconditionLost, Unavailable
 from shared.learning.facts import Digest, DocumentId, Fact, LearnerId
 from shared.tutoring.agreement import Decided
@@ -26,6 +30,11 @@ from shared.tutoring.chatting import LAST_RUNG, Assistance
 from shared.tutoring.context import LearnerContext, with_evaluation
 from shared.tutoring.evaluating import Evaluation
 from shared.tutoring.generating import Skeleton, skeleton_version
+from shared.tutoring.piloting import Pilot, PilotEvaluation
+
+PILOTS = "pilots"
+PILOT_EVALUATIONS = "pilotEvaluations"
+PILOTS_KEPT = timedelta(days=90)
 
 _TRIES = 5
 _MOST_DECIDED = 5000
@@ -56,7 +65,7 @@ class Decision(Fact):
 
 
 class TutoringRecords:
-    """Evaluations, decisions, contexts, assistance and skeletons, in the document store."""
+    """Evaluations, decisions, contexts, assistance, skeletons and pilots, in the document store."""
 
     def __init__(self, documents: Documents) -> None:
         """Keep them in *documents*."""
@@ -234,8 +243,60 @@ class TutoringRecords:
             raise NotFound(message)
         return Skeleton.model_validate_json(_json(found.fields))
 
+    async def add_pilot(self, pilot: Pilot, *, at: datetime) -> None:
+        """Store *pilot* under its name, for 90 days; the same again changes nothing."""
+        fields = {**pilot.model_dump(mode="json", by_alias=True), "expiresAt": at + PILOTS_KEPT}
+        await self._documents.create_each([Create(f"{PILOTS}/{pilot.pilot_id}", fields)])
+
+    async def pilot(self, assignment_id: str, pilot_id: str) -> Pilot:
+        """
+        A pilot of *assignment_id*.
+
+        Raises:
+            NotFound: it is not one of this assignment's, or its time is over.
+        """
+        [found] = await self._documents.get([f"{PILOTS}/{pilot_id}"])
+        pilot = Pilot.model_validate_json(_json(_without_end(found.fields))) if found is not None else None
+        if pilot is None or pilot.assignment_id != assignment_id:
+            message = "there is no such preview; make another one"
+            raise NotFound(message)
+        return pilot
+
+    async def add_piloted(
+        self, evaluation_id: str, made: PilotEvaluation, *, at: datetime
+    ) -> PilotEvaluation:
+        """Store *made*, for 90 days; of several that are made at once, the first stays, and is returned."""
+        fields = {**made.model_dump(mode="json", by_alias=True), "expiresAt": at + PILOTS_KEPT}
+        path = f"{PILOT_EVALUATIONS}/{evaluation_id}"
+        [written] = await self._documents.create_each([Create(path, fields)])
+        if written is Written.EXISTS:
+            return (await self.piloted([evaluation_id])).get(evaluation_id, made)
+        return made
+
+    async def piloted(self, evaluation_ids: Sequence[str]) -> dict[str, PilotEvaluation]:
+        """Those of the evaluations by pilots that are there, by id; one round trip."""
+        if not evaluation_ids:
+            return {}
+        found = await self._documents.get([f"{PILOT_EVALUATIONS}/{each}" for each in evaluation_ids])
+        return {
+            each.id: PilotEvaluation.model_validate_json(_json(_without_end(each.fields)))
+            for each in found
+            if each is not None
+        }
+
+    async def decisions(self, evaluations: Mapping[str, str]) -> dict[str, Decision]:
+        """What was decided about *evaluations* (learners by evaluation id), by id; one round trip."""
+        if not evaluations:
+            return {}
+        found = await self._documents.get([_decision(uid, each) for each, uid in evaluations.items()])
+        return {each.id: _as_decision(each) for each in found if each is not None}
+
 
 _NO_EVALUATION = "there is no such evaluation"
+
+
+def _without_end(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name != "expiresAt"}
 
 
 def _content(decision: Decision) -> tuple[object, ...]:

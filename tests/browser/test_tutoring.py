@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import expect
 
+from tests.browser.test_accessibility import violations
 from tests.browser.test_languages import direction
 from tests.browser.windows import Quiz, Stack, Window
 
@@ -89,6 +91,24 @@ def test_an_outage_of_the_tutor_is_said_and_can_be_tried_again(
     expect(card.element.locator(".tutor-note")).to_contain_text("Hint", timeout=15_000)
 
 
+def test_a_teacher_switches_the_tutor_off_and_learners_have_no_button(
+    windows: Windows, quiz: Quiz, running: Stack, student: dict[str, str]
+) -> None:
+    teacher = windows().sign_in(running.teacher, quiz)
+    switch = teacher.get_by_test_id("tutor-switch")
+    box = switch.get_by_label("Learners may ask for hints and explanations")
+    expect(box).to_be_checked()
+    box.click()
+    expect(switch.get_by_role("status")).to_contain_text("Off")
+    assert running.call("get_assignment", {"assignmentId": quiz.assignment_id})["tutor"] is False
+
+    window = windows()
+    window.sign_in(student, quiz)
+    card = window.card(quiz, "Capital").choose("Sydney").submit().becomes("acknowledged")
+    expect(card.verdict).to_have_text("Not right", timeout=20_000)
+    expect(card.element.get_by_test_id("tutor")).to_have_count(0)
+
+
 def test_a_teacher_accepts_a_suggested_evaluation(windows: Windows, quiz: Quiz, running: Stack) -> None:
     student = running.students[0]
     answer = {
@@ -115,6 +135,55 @@ def test_a_teacher_accepts_a_suggested_evaluation(windows: Windows, quiz: Quiz, 
     decision = running.document(path)
     assert decision is not None
     assert decision["decision"]["stringValue"] == "accepted"
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "he-IL"])
+def test_a_teacher_tries_a_rubric_and_sees_first_what_it_costs(
+    windows: Windows, quiz: Quiz, running: Stack, locale: str
+) -> None:
+    about = {"assignmentId": quiz.assignment_id, "questionId": quiz.questions["Sky"]}
+    for number, student in enumerate(running.students[:3]):
+        answer = {"text": f"The air scatters blue light more than red light. {number}"}
+        running.call("submit_answer", {**about, "answer": answer}, student)
+    quiz.comes_to_count(3)
+
+    english = locale == "en-GB"
+    window = windows(locale=locale, bypass_csp=True)
+    page = window.sign_in(running.teacher, quiz)
+    panel = page.get_by_test_id("pilot")
+    panel.locator("select").first.select_option(label="Sky")
+    panel.get_by_role("button", name="Show the cost" if english else "הצגת העלות").click()
+    sample = "3 of 3 recorded answers would be tried." if english else "3 מתוך 3 תשובות רשומות ייבדקו."
+    expect(panel).to_contain_text(sample)
+    for tile in ("pilot-estimate", "pilot-all", "pilot-left"):
+        expect(panel.get_by_test_id(tile)).to_contain_text("$")
+    expect(panel.locator("table")).to_have_count(0)
+    spent = {each["task"] for each in running.call("get_spend", {"courseId": running.course_id})["byTask"]}
+    if english:
+        assert "run_pilot" not in spent, "a preview costs nothing"
+
+    panel.get_by_role("button", name="Try it now" if english else "להריץ עכשיו").click()
+    status = panel.get_by_role("status").first
+    expect(status).to_have_text("Done." if english else "הסתיים.", timeout=30_000)
+    criteria, answers = panel.locator("tbody").all()
+    expect(criteria.locator("tr")).to_have_count(3)
+    expect(answers.locator("tr")).to_have_count(3)
+    expect(panel).to_contain_text("3 evaluated for" if english else "3 הוערכו בעלות של")
+    assert direction(panel) == ("ltr" if english else "rtl")
+    assert direction(answers.locator("[lang=en]").first) == "ltr"
+    assert violations(page) == ""
+
+    queue = running.call("list_evaluations", {"assignmentId": quiz.assignment_id})
+    assert queue["rows"] == [], "what a pilot finds is a suggestion to nobody"
+    panel.locator("select").last.select_option(label="5")
+    expect(panel.locator("table")).to_have_count(0)
+
+
+def test_nobody_is_asked_to_try_a_rubric_where_there_is_none(windows: Windows, running: Stack) -> None:
+    quiz = running.assignment("::Sum:: 2 + 2 is {#4}", title="Numbers")
+    page = windows().sign_in(running.teacher, quiz)
+    page.get_by_test_id("reviews").wait_for()
+    expect(page.get_by_test_id("pilot")).to_have_count(0)
 
 
 def test_a_teacher_sees_what_the_course_spends_on_models(

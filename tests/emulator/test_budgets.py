@@ -67,7 +67,7 @@ BUDGETS = {
     "merge_answers": (Cost(5, 3, 3, 6), Cost(0, 3, 3, 3)),
     "on_answer_created": (Cost(5, 3, 1, 6), Cost(0, 3, 1, 3)),
     "sweep_pending": (Cost(9, 3, 3, 8), Cost(4, 3, 3, 5)),
-    "clean_up": (Cost(19, 1, 2, 16), Cost(15, 0, 0, 15)),
+    "clean_up": (Cost(21, 1, 2, 18), Cost(17, 0, 0, 17)),
     # Reading.
     "get_assignment": (Cost(3, 0, 0, 3), Cost()),
     "list_assignments": (Cost(2, 0, 0, 2), Cost(1, 0, 0, 1)),
@@ -82,9 +82,10 @@ BUDGETS = {
     "create_course": (Cost(0, 2, 0, 1), Cost(0, 2, 0, 1)),
     "enroll_learner": (Cost(2, 1, 0, 3), Cost(0, 1, 0, 1)),
     "import_assignment": (Cost(2, 3, 0, 3), Cost(0, 3, 0, 1)),
+    "switch_tutor": (Cost(5, 1, 0, 6), Cost(2, 1, 0, 3)),
     # Tutoring. Of the writes, 15 are limits and money, of a call that is alone: 2 leases of points (its user's
     # and its address'), and for each of 4 ceilings a lease, a report and what is left of it given back, and
-    # the ledger's entry. The proxy has 3 ceilings, for it knows no course. After half a minute without calls,
+    # the ledger's entry. The proxy has 3 ceilings where its caller names no course. After half a minute without calls,
     # the ceilings themselves are read again: 4 reads more.
     "evaluate_answer": (Cost(28, 18, 0, 36), Cost(12, 18, 0, 25)),
     "chat": (Cost(28, 16, 0, 35), Cost(12, 16, 0, 24)),
@@ -96,6 +97,9 @@ BUDGETS = {
     "accept_evaluation": (Cost(7, 2, 1, 7), Cost(3, 2, 1, 3)),
     "override_evaluation": (Cost(7, 2, 1, 7), Cost(3, 2, 1, 3)),
     "get_agreement": (Cost(5, 0, 0, 5), Cost(1, 0, 0, 1)),
+    # Trying a rubric on one answer: the preview; the evaluation of it, with limits and money as above.
+    "preview_pilot": (Cost(22, 1, 0, 18), Cost(12, 1, 0, 12)),
+    "run_pilot": (Cost(26, 16, 0, 37), Cost(12, 16, 0, 26)),
 }
 """By function: the most that the first call and a later one may cost."""
 
@@ -144,6 +148,13 @@ class School:
         evaluation = (await app.ok("evaluate_answer", about, uid=uid))["evaluation"]
         self.criteria = [each["criterionId"] for each in evaluation["criteria"]]
         return {"assignmentId": self.assignment_id, "evaluationId": evaluation["evaluationId"]}
+
+    async def previewed(self, app):
+        """Have an essay answered, and return what names the preview of a pilot about it."""
+        about = await self.answered(app, self.essay, {"text": f"{ANSWER} {self.round}"})
+        del about["eventId"]
+        preview = await app.ok("preview_pilot", about, uid="teacher")
+        return {"assignmentId": self.assignment_id, "previewId": preview["previewId"]}
 
 
 def firestore_event(path, fields):
@@ -241,6 +252,11 @@ async def import_assignment(app, school, _prepared):
     await app.ok("import_assignment", request, uid="teacher", role="teacher")
 
 
+async def switch_tutor(app, school, _prepared):
+    switched = {"assignmentId": school.assignment_id, "on": school.round % 2 == 0}
+    assert await app.ok("switch_tutor", switched, uid="teacher") == switched
+
+
 async def get_spend(app, school, _prepared):
     await app.ok("get_spend", {"courseId": school.form["courseId"]}, uid="teacher")
 
@@ -297,19 +313,29 @@ async def openai_proxy(app, school, _prepared):
     assert response.status_code == 200, response.text
 
 
+async def preview_pilot(app, school, _prepared):
+    about = {"assignmentId": school.assignment_id, "questionId": school.essay}
+    assert (await app.ok("preview_pilot", about, uid="teacher"))["answers"] == 1
+
+
+async def run_pilot(app, school, prepared):
+    report = await app.ok("run_pilot", prepared["pilot"], uid="teacher")
+    assert (report["ended"], len(report["rows"])) == ("done", 1)
+
+
 CALLS = {
     call.__name__: call
     for call in (
         submit_answer, submit_answers, verify_receipt, ingest_answers, merge_answers, on_answer_created,
         sweep_pending, clean_up, get_assignment, list_assignments, my_results, get_gradebook,
-        get_assignment_as_of, rebuild_assignment, create_course, enroll_learner, import_assignment, get_spend,
+        get_assignment_as_of, rebuild_assignment, create_course, enroll_learner, import_assignment, switch_tutor, get_spend,
         export_spend, evaluate_answer, list_evaluations, accept_evaluation, override_evaluation,
-        get_agreement, chat, generate_skeleton, generate_step, openai_proxy,
+        get_agreement, preview_pilot, run_pilot, chat, generate_skeleton, generate_step, openai_proxy,
     )
 }  # fmt: skip
 
 
-async def prepare(name, app, school):
+async def prepare(name, app, school):  # noqa: C901  one case per kind of preparation
     """What must be there before a call, made in another process."""
     if name in ("merge_answers", "sweep_pending"):
         messages = await school.pending(app)
@@ -331,6 +357,8 @@ async def prepare(name, app, school):
         return {
             "about": await school.answered(app, school.essay, {"text": f"{ANSWER} {school.round}"}, "ann")
         }
+    if name in ("preview_pilot", "run_pilot"):
+        return {"pilot": await school.previewed(app)}
     if name == "chat":
         wrong = {"number": 5 + school.round}
         return {"about": await school.answered(app, school.questions[0], wrong, "dan")}

@@ -112,6 +112,10 @@ READS: list[tuple[str, Mapping[str, Any], frozenset[str]]] = [
     ("reviews/closedQuiz/waiting", {"limit": 1}, NOBODY),
     ("reviews/closedQuiz/decided/e", {}, NOBODY),
     ("courses/closed/skeletons/v", {}, NOBODY),
+    ("pilots/p", {}, NOBODY),
+    ("pilots", {"limit": 1}, NOBODY),
+    ("pilotEvaluations/e", {}, NOBODY),
+    ("pilotEvaluations", {"where": ("studentId", "ana"), "limit": 1}, NOBODY),
     ("anything/else", {}, NOBODY),
 ]
 
@@ -140,6 +144,8 @@ SEEDED: dict[str, dict[str, Any]] = {
     "reviews/closedQuiz/waiting/e": {"studentId": "ana"},
     "reviews/closedQuiz/decided/e": {"studentId": "ana"},
     "courses/closed/skeletons/v": {"title": "canary"},
+    "pilots/p": {"assignmentId": "closedQuiz"},
+    "pilotEvaluations/e": {"studentId": "ana", "evaluation": {"points": 1}},
     "answerKeys/openQuiz": {"keys": "canary"},
     "pendingAnswers/ofAna": {"event": '{"studentId":"ana"}'},
     "ledgers/closedQuiz": {"shards": 1},

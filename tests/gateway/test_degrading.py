@@ -5,16 +5,24 @@ import logging
 import os
 import subprocess
 import sys
+from contextlib import AsyncExitStack
 
 import pytest
 
-from local.tutor.server import CANARY, FAULTS
+import main
+from local.tutor.server import CANARY, FAULTS, Tutor, serving
 from shared.documents.memory import MemoryDocuments
 from shared.edge.logs import JsonLines
+from shared.edge.registry import deployments
+from shared.gateway import build
+from shared.tutoring.generating import Skeleton, SkeletonLesson, SkeletonStep
+from tests.deployed import in_memory, replace
 from tests.gateway.served import served
 from tests.running import ROOT
+from tests.tutoring import ANSWER, a_class
 
 KEY = "sk-canary-" + "k" * 40
+NOWHERE = "http://127.0.0.1:1/v1"
 HARMLESS = ("no-usage", "malicious", "wrong-schema")
 """What a model says is the reader's to doubt; the proxy passes it on. Its tasks check it."""
 
@@ -52,13 +60,17 @@ async def test_a_provider_that_fails_stops_no_answer(tutor, fault):
             reply = await place.chat(f"question {n}", stream=stream)
             return reply, loop.time() - began, stream
 
+        began = loop.time()
         asking = [asyncio.create_task(ask(n, stream=bool(n % 2))) for n in range(8)]
         submitted = await asyncio.gather(
             *(place.post("submit_answer", answer(ids, n), f"learner{n}") for n in range(100))
         )
         assert [each.status_code for each in submitted] == [202] * 100
+        beside = loop.time() - began
         for reply, seconds, stream in await asyncio.gather(*asking):
-            assert seconds < 1.5 + 10  # its deadline, and what a busy machine takes for all of this at once
+            assert (
+                seconds < 1.5 + beside + 1
+            )  # its deadline, and what this machine takes for all the rest at once
             assert CANARY not in reply.text
             if fault in HARMLESS:
                 assert reply.status_code == 200
@@ -68,6 +80,113 @@ async def test_a_provider_that_fails_stops_no_answer(tutor, fault):
                 assert reply.status_code == 503, (fault, stream, reply.text)
                 assert int(reply.headers["retry-after"]) >= 1
         assert (await place.figures()).reserved_nanos == 0
+
+
+class Several:
+    """One provider for each mode of failing; a request goes to the one whose name is in it."""
+
+    def __init__(self, upstreams):
+        self._upstreams = upstreams
+
+    def _of(self, call):
+        [found] = [each for mode, each in self._upstreams.items() if f"({mode})".encode() in call.body]
+        return found
+
+    async def whole(self, call, check):
+        return await self._of(call).whole(call, check)
+
+    async def stream(self, call):
+        return await self._of(call).stream(call)
+
+    async def close(self):
+        for each in self._upstreams.values():
+            await each.close()
+
+
+async def asked_of_everything(lesson, mode):
+    """A request to each function that asks models, each about something that names *mode*."""
+    app, word, teacher, uid = lesson.app, f"({mode})", {"uid": "teacher"}, f"learner-{mode}"
+    await lesson.answers("Sky", {"text": f"{ANSWER} {word}"}, uid=uid)
+    step = SkeletonStep(title="One", kind="read", objective="Read.")
+    outline = Skeleton(
+        title=word, summary="All.", lessons=(SkeletonLesson(title="A", objectives=("B.",), steps=(step,)),)
+    )
+    version = await app.services.tutoring_records.add_skeleton(lesson.course_id, outline)
+    rubric = [{"criterionId": "a", "title": word}]
+    preview = await app.ok("preview_pilot", lesson.about("Sky", rubric=rubric), **teacher)
+    messages = [{"role": "user", "content": word}]
+    return {
+        "chat": (lesson.about("Capital", message=word), {"uid": uid}),
+        "evaluate_answer": (lesson.about("Sky"), {"uid": uid}),
+        "generate_skeleton": ({"courseId": lesson.course_id, "topic": word}, teacher),
+        "generate_step": (
+            {"courseId": lesson.course_id, "version": version, "lesson": 0, "step": 0},
+            {"uid": uid},
+        ),
+        "openai_proxy": (
+            {"model": "gpt-4.1-mini", "messages": messages},
+            {"uid": uid, "path": "/v1/chat/completions"},
+        ),
+        "run_pilot": (
+            {"assignmentId": lesson.assignment_id, "previewId": preview["previewId"]},
+            teacher,
+        ),
+    }
+
+
+async def test_every_call_of_every_failing_mode_ends_within_its_functions_deadline():
+    """All modes at once, every function that asks models, each with the deadline that it is deployed with."""
+    main.load_all()
+    asking = {name: each for name, each in deployments().items() if each.asks_models}
+    modes = [*FAULTS, "gone"]
+    wide = {"rate_ai_points": 10_000, "limiter": "memory", "budgets": "memory"}
+    plenty = {f"budget_{each}_nanos": 10**13 for each in ("learner_day", "course_day", "tenant_day")}
+    async with AsyncExitStack() as stack:
+        app = await stack.enter_async_context(
+            in_memory(
+                firestore_emulator_host="unused", openai_base_url=NOWHERE, proxy_seconds=25, **wide, **plenty
+            )
+        )
+        upstreams = {}
+        for mode in modes:
+            url = NOWHERE
+            if mode != "gone":
+                tutor = await stack.enter_async_context(serving(Tutor(fault=mode, drip_seconds=1)))
+                url = tutor.url
+            upstreams[mode] = build.upstream(
+                app.services.settings.model_copy(update={"openai_base_url": url})
+            )
+        replace(app.services, upstream=Several(upstreams))
+        loop = asyncio.get_running_loop()
+
+        async def ask(mode, name, request, caller):
+            began = loop.time()
+            reply = await app.call(name, request, **caller)
+            return mode, name, reply, loop.time() - began
+
+        calls, courses = [], []
+        for mode in modes:
+            lesson = await a_class(app)
+            courses.append(lesson.course_id)
+            requests = await asked_of_everything(lesson, mode)
+            assert requests.keys() == asking.keys(), "a function that asks models is in here"
+            calls += [(mode, name, *each) for name, each in requests.items()]
+        found = await asyncio.gather(*(ask(*each) for each in calls))
+        for mode, name, reply, seconds in found:
+            assert seconds < asking[name].deadline_seconds, (mode, name, reply.status_code)
+            assert CANARY not in reply.text
+            if name == "run_pilot":
+                assert reply.status_code == 200
+                assert reply.json()["ended"] in ({"done", "outage"} if mode in HARMLESS else {"outage"})
+            elif mode in HARMLESS or (mode, name) == ("truncated", "chat"):
+                assert reply.status_code in {200, 503}, (mode, name, reply.text)
+            else:
+                assert reply.status_code == 503, (mode, name, reply.text)
+            assert reply.status_code == 200 or int(reply.headers["retry-after"]) >= 1
+        for each in courses:
+            [course] = await app.services.budgets.spent("course", each)
+            assert course.reserved_nanos == 0
+        await app.services.close()
 
 
 def test_accepting_an_answer_loads_nothing_that_asks_models():

@@ -11,7 +11,7 @@ from tests.gateway.served import served
 
 HELLO = [{"role": "user", "content": "Why is the sky blue?"}]
 MODEL = "gpt-4.1-mini"
-ANN, TESS, NOBODY = "ann", "tess/teacher", "bad"
+ANN, BEN, TESS, NOBODY = "ann", "ben", "tess/teacher", "bad"
 
 
 @pytest.fixture
@@ -197,6 +197,101 @@ async def test_money_that_is_spent_is_a_rate_limit_error(tutor):
                 await client.chat.completions.create(model=MODEL, messages=HELLO)
             assert int(caught.value.response.headers["retry-after"]) >= 1
         assert tutor.total == 0
+
+
+class TestNamingACourse:
+    """`X-Lectern-Course`: its ceiling applies beside the learner's, and it counts the call."""
+
+    @pytest.fixture
+    async def course(self, place):
+        made = await place.app.course("tess", open_enrollment=False)
+        enroll = {"courseId": made, "learnerId": ANN}
+        await place.app.ok("enroll_learner", enroll, uid="tess", role="teacher")
+        return made
+
+    @staticmethod
+    async def spent(place, course):
+        [day] = await place.services.budgets.spent("course", course)
+        return day
+
+    async def test_its_spend_panel_counts_the_call_and_so_does_the_learners(self, place, client, course):
+        named = client.with_options(default_headers={"X-Lectern-Course": course})
+        reply = await named.chat.completions.create(model=MODEL, messages=HELLO)
+        nanos = 400 * reply.usage.prompt_tokens + 1600 * reply.usage.completion_tokens
+        day = await self.spent(place, course)
+        assert (day.spent_nanos, day.reserved_nanos) == (nanos, 0)
+        assert day.by_task == {"openai_proxy": (nanos, 1)}
+        assert (await place.figures()).spent_nanos == nanos
+        stream = await named.chat.completions.create(model=MODEL, messages=HELLO, stream=True)
+        assert [each async for each in stream]
+        await named.embeddings.create(model="text-embedding-3-small", input=["a"])
+        assert (await self.spent(place, course)).by_task["openai_proxy"][1] == 3
+        panel = await place.app.ok("get_spend", {"courseId": course}, uid="tess")
+        assert panel["byTask"][0]["calls"] == 3
+
+    async def test_without_it_no_course_pays(self, place, client, course):
+        await client.chat.completions.create(model=MODEL, messages=HELLO)
+        assert (await self.spent(place, course)).spent_nanos == 0
+        assert (await place.figures()).spent_nanos > 0
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_a_course_of_others_is_not_found_as_one_that_is_not_there(
+        self, place, tutor, course, stream
+    ):
+        told = []
+        for uid, named in (("ben", course), ("ben/teacher", course), ("ben", "0" * 32), (ANN, "0" * 32)):
+            headers = {"X-Lectern-Course": named}
+            response = await place.chat(uid=uid, headers=headers, stream=stream)
+            assert response.status_code == 404
+            told.append({**response.json(), "requestId": ""})
+        assert all(each == told[0] for each in told)
+        assert told[0]["error"]["code"] == "not_found"
+        async with openai.AsyncOpenAI(base_url=place.openai, api_key=BEN, max_retries=0) as client:
+            with pytest.raises(openai.NotFoundError):
+                await client.chat.completions.create(
+                    model=MODEL, messages=HELLO, extra_headers={"X-Lectern-Course": course}
+                )
+        assert tutor.total == 0
+        assert (await place.figures("ben")).spent_nanos == 0
+
+    @pytest.mark.parametrize("named", ["a/b", "..", "__x__", "x" * 65, "a, b", "a b", "%2e"])
+    async def test_what_is_no_id_is_refused(self, place, tutor, named):
+        response = await place.chat(headers={"X-Lectern-Course": named})
+        assert response.status_code == 400
+        assert "X-Lectern-Course" in response.json()["error"]["message"]
+        assert tutor.total == 0
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_a_course_at_its_ceiling_refuses_while_the_learner_has_money(self, tutor, stream):
+        async with served(tutor, ceilings={"course_day": 1000}) as place:
+            course = await place.app.course("tess")
+            headers = {"X-Lectern-Course": course}
+            refused = await place.chat(headers=headers, stream=stream)
+            assert refused.status_code == 429
+            assert int(refused.headers["retry-after"]) >= 1
+            assert refused.json()["error"]["type"] == "rate_limit_error"
+            assert "course" in refused.json()["error"]["message"]
+            assert tutor.total == 0
+            assert (await place.figures()).reserved_nanos == 0
+            assert (await place.chat(stream=stream)).status_code == 200
+            assert (await place.figures()).spent_nanos > 0
+
+    async def test_its_refusal_is_not_that_of_who_asks_the_same_without_it(self, tutor):
+        async with served(tutor, ceilings={"course_day": 1000}) as place:
+            headers = {"X-Lectern-Course": await place.app.course("tess")}
+            both = ({}, headers) * 5
+            for stream in (False, True):
+                replies = await asyncio.gather(
+                    *(place.chat("at once", headers=each, stream=stream) for each in both)
+                )
+                assert [each.status_code for each in replies] == [200, 429] * 5
+
+    async def test_a_browser_may_send_it(self, place):
+        async with httpx.AsyncClient() as client:
+            asked = await client.options(
+                f"{place.openai}/chat/completions", headers={"origin": "https://school.example"}
+            )
+        assert "x-lectern-course" in asked.headers["access-control-allow-headers"]
 
 
 async def test_a_client_that_retries_gets_through(place, tutor):

@@ -31,10 +31,13 @@ NEEDS = {
     "my_results": "member",
     "on_answer_created": "platform",
     "openai_proxy": "token",
+    "preview_pilot": "teacher",
     "rebuild_assignment": "teacher",
+    "run_pilot": "teacher",
     "submit_answer": "member",
     "submit_answers": "member",
     "sweep_pending": "platform",
+    "switch_tutor": "teacher",
     "verify_receipt": "token",
 }
 """What a caller has to be; a function without a row fails the tests."""
@@ -114,11 +117,17 @@ REQUESTS: dict[str, Callable[[School, str], list[dict[str, Any]]]] = {
     ],
     "list_assignments": lambda school, course: [{"courseId": school.courses[course]}],
     "my_results": lambda school, course: [_which(school, course)],
+    "preview_pilot": lambda school, course: [
+        _about(school, course, "essay"),
+        {**_about(school, course, "word"), "rubric": [{"criterionId": "a", "title": "Sense"}]},
+    ],
     "rebuild_assignment": lambda school, course: [
         {**_which(school, course), "mode": mode} for mode in ("compare", "replace")
     ],
+    "run_pilot": lambda school, course: [{**_which(school, course), "previewId": school.pilots[course]}],
     "submit_answer": _answers,
     "submit_answers": lambda school, course: [{"answers": [each]} for each in _answers(school, course)],
+    "switch_tutor": lambda school, course: [{**_which(school, course), "on": each} for each in (False, True)],
     "verify_receipt": lambda school, _course: [{"receipt": school.receipt}],
 }
 """Well-formed requests about a course, by function."""
@@ -137,8 +146,8 @@ def _evaluation(school: School, course: str) -> dict[str, Any]:
 
 
 IN_ANOTHER_COURSE = {
-    **dict.fromkeys(("submit_answer", "submit_answers", "chat", "evaluate_answer"), 400),
-    **dict.fromkeys(("accept_evaluation", "override_evaluation", "generate_step"), 404),
+    **dict.fromkeys(("submit_answer", "submit_answers", "chat", "evaluate_answer", "preview_pilot"), 400),
+    **dict.fromkeys(("accept_evaluation", "override_evaluation", "generate_step", "run_pilot"), 404),
 }
 """What somebody gets who may do it there, but names a question, an evaluation or an outline of here."""
 
@@ -158,8 +167,8 @@ def names_a_course(slot: Slot) -> bool:
 
 
 def is_free(slot: Slot) -> bool:
-    """Whether any id will do there: a new submission, or somebody who was not there before."""
-    return slot[-1] in {"submissionId", "learnerId"}
+    """Whether any id will do there: a new submission or criterion, or somebody who was not there before."""
+    return slot[-1] in {"submissionId", "learnerId", "criterionId"}
 
 
 def elsewhere(school: School, slot: Slot, course: str) -> list[str]:

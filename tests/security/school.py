@@ -152,6 +152,7 @@ class School:
     cursor: str = ""
     evaluations: dict[str, str] = field(default_factory=dict)
     skeletons: dict[str, str] = field(default_factory=dict)
+    pilots: dict[str, str] = field(default_factory=dict)
 
     def question(self, course: str, name: str) -> dict[str, Any]:
         """One question of a course's assignment."""
@@ -222,6 +223,10 @@ async def _tutored(school: School) -> None:
         lesson = SkeletonLesson(title="First", objectives=("Begin.",), steps=(step,))
         outline = Skeleton(title=course, summary="All.", lessons=(lesson,))
         school.skeletons[course] = await records.add_skeleton(school.courses[course], outline)
+        about = {"assignmentId": made.assignment_id, "questionId": made.question_id}
+        teacher = "tess" if course == "own" else "otto"
+        preview = await school.app.ok("preview_pilot", about, uid=teacher, role="teacher")
+        school.pilots[course] = preview["previewId"]
 
 
 @asynccontextmanager

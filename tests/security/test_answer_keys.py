@@ -126,7 +126,7 @@ async def test_no_answer_key_is_seen_by_anybody(  # noqa: C901, PLR0915  one jou
     imported = form["imported"]
     crawl.note("import_assignment", json.dumps(imported))
     questions = {each["name"]: each for each in form["questions"]}
-    for learner in ("ann", "ben"):
+    for learner in ("ann", "ben", "cat"):
         await app.ok("enroll_learner", {"courseId": course, "learnerId": learner}, uid="tess", role="teacher")
 
     async def submit(uid, name, answer):
@@ -194,12 +194,18 @@ async def test_no_answer_key_is_seen_by_anybody(  # noqa: C901, PLR0915  one jou
             "import_assignment": [],  # the source is its sender's own
             "list_assignments": [{"courseId": course}],
             "my_results": [which],
+            "preview_pilot": [
+                {**which, "questionId": questions[each]["questionId"]} for each in ("word", "essay")
+            ],
             "rebuild_assignment": [{**which, "mode": "compare"}],
+            "run_pilot": [{**which, "previewId": each} for each in previews or ["0" * 64]],
             "submit_answer": [answer, {**answer, "answer": {"text": "x"}}],
             "submit_answers": [{"answers": [answer]}],
+            "switch_tutor": [{**which, "on": True}],
             "verify_receipt": [{"receipt": "v1.x"}],
         }[name]
 
+    previews = []
     await everybody("before")
     right = next(o["optionId"] for o in questions["choice"]["options"] if o["text"]["text"] == "Paris")
     wrong = next(o["optionId"] for o in questions["choice"]["options"] if o["text"]["text"] == "Lyon")
@@ -219,9 +225,18 @@ async def test_no_answer_key_is_seen_by_anybody(  # noqa: C901, PLR0915  one jou
         },
         uid="ann",
     )
+    await submit("cat", "essay", {"text": "Hardly anything."})
     for message in app.doorbell.messages:
         crawl.note("message", message.data + repr(message.attributes).encode())
     await app.deliver()
+    for name, text in (("word", "something else"), ("essay", "Hardly anything.")):
+        previewed = await app.ok(
+            "preview_pilot",
+            {"assignmentId": form["assignmentId"], "questionId": questions[name]["questionId"]},
+            uid="tess",
+        )
+        assert (previewed["answers"], previewed["sample"][0]["characters"]) == (1, len(text))
+        previews.append(previewed["previewId"])
     await everybody("after")
 
     # Feedback is shown to whoever answered, about the answer given.
@@ -235,6 +250,13 @@ async def test_no_answer_key_is_seen_by_anybody(  # noqa: C901, PLR0915  one jou
     assert shown == {**AFTERWARDS, "word": set()}
     known = json.dumps(results)
     assert not any(KEYS[key] in known for key in KEYS.keys() - set().union(*AFTERWARDS.values()))
+
+    tried = await app.services.documents.scan("pilotEvaluations")
+    withheld = {
+        each.fields["evaluation"]["questionId"]: "answerWithheld" in each.fields["evaluation"]["flags"]
+        for each in tried
+    }
+    assert withheld == {questions["word"]["questionId"]: True, questions["essay"]["questionId"]: False}
 
     # What the platform's own functions answer and set aside.
     for function in functions():

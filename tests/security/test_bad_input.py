@@ -126,6 +126,9 @@ async def test_every_id_is_one_plain_segment(lessons, function):
                     ("learnerId", "text of truth"),
                     ("learnerId", "NaN as text"),
                     ("learnerId", "65 characters"),
+                    ("criterionId", "text of a number"),  # whoever tries a rubric names its criteria
+                    ("criterionId", "text of truth"),
+                    ("criterionId", "NaN as text"),
                 }:
                     continue  # ids that are allowed
                 response = await refuse(lessons, function, json.dumps(put(request, slot, value)).encode())

@@ -110,6 +110,8 @@ COLLECTIONS = {
     "ledgers": "server",
     "members": "clients read",
     "pendingAnswers": "server",
+    "pilotEvaluations": "server",
+    "pilots": "server",
     "rateLimits": "server",
     "rejectedAnswers": "server",
     "segments": "server",

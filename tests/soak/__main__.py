@@ -67,6 +67,7 @@ TITLES = {
     "G17": "restore drill",
     "G19": "SIGTERM under load",
     "G20": "secrets, dependencies, scanners",
+    "S47": "TLS idle: connections to the provider",
 }
 
 
@@ -164,6 +165,13 @@ def _units() -> Iterator[Unit]:
         "tests/unit/budgets/test_leases.py",
         "tests/unit/limits/test_leases.py",
         LECTERN_TOWNS=300,
+    )
+    yield _pytest(
+        "S47",
+        "TLS idle, four minutes",
+        "tests/gateway/test_tls.py",
+        keyword="idleness",
+        LECTERN_IDLE_SECONDS=240,
     )
     yield _pytest("G17", "all", "tests/emulator/test_faults_restore.py", LECTERN_RESTORE_EVENTS=100_000)
     yield _pytest(

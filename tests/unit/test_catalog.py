@@ -8,7 +8,7 @@ import pytest
 
 from shared.catalog.base import Course, CourseRole
 from shared.catalog.catalog import Catalog
-from shared.documents.base import Put
+from shared.documents.base import Put, Replace
 from shared.documents.memory import MemoryDocuments
 from shared.errors import Conflict, NotAllowed, NotFound, Unavailable
 from shared.identity.principal import Principal
@@ -194,6 +194,42 @@ class TestAssignments:
         before = school.documents.dump()
         await refusal(add(school, course, who=who))
         assert school.documents.dump() == before
+
+    async def test_its_tutor_is_switched_by_its_teachers_and_figures_stay(self, school):
+        await add(school)
+        before = school.documents.dump()
+        assert (await school.catalog.assignment(ANN, "quiz")).tutor is True
+        for who in (ANN, EVE):
+            await refusal(school.catalog.switch_tutor(who, "quiz", on=False))
+        await refusal(school.catalog.switch_tutor(TESS, "none", on=False))
+        await school.catalog.switch_tutor(TESS, "quiz", on=True)
+        assert school.documents.dump() == before, "it was on already"
+        for _ in range(2):
+            await school.catalog.switch_tutor(TESS, "quiz", on=False)
+            assert (await school.catalog.assignment(ANN, "quiz")).tutor is False
+        after = school.documents.dump()
+        assert after == {**before, "assignments/quiz": {**before["assignments/quiz"], "tutorOff": True}}
+        await school.catalog.switch_tutor(TESS, "quiz", on=True)
+        assert (await school.catalog.assignment(ANN, "quiz")).tutor is True
+
+    async def test_a_roll_up_in_between_is_no_reason_not_to_switch(self, school):
+        await add(school)
+        working, rolled = school.documents._before, []
+
+        async def roll_up(operation):
+            await working(operation)
+            if operation == "commit" and len(rolled) < 3:
+                rolled.append(operation)
+                school.documents._before = working
+                [found] = await school.documents.get(["assignments/quiz"])
+                figures = {"asOf": {"events": len(rolled)}}
+                await school.documents.commit([Replace("assignments/quiz", figures, found.version)])
+                school.documents._before = roll_up
+
+        school.documents._before = roll_up
+        await school.catalog.switch_tutor(TESS, "quiz", on=False)
+        stored = school.documents.dump()["assignments/quiz"]
+        assert (stored["tutorOff"], stored["asOf"]) == (True, {"events": 3})
 
     async def test_an_assignments_id_is_taken_once(self, school):
         await add(school)

@@ -106,12 +106,17 @@ export interface AssignmentAsOf {
   readonly stats: Statistics;
 }
 
-/** An assignment as learners see it: without keys, options in an order that tells nothing. */
+/**
+ * An assignment as learners see it: without keys, options in an order that tells nothing.
+ *
+ * ``tutor``: whether there are hints and explanations.
+ */
 export interface AssignmentForm {
   readonly assignmentId: string;
   readonly courseId: string;
   readonly title: string;
   readonly policy: GradingPolicy;
+  readonly tutor: boolean;
   readonly questions: readonly (Question)[];
 }
 
@@ -201,6 +206,22 @@ export type CourseRole = "student" | "teacher";
 export interface CreateCourse {
   readonly title: string;
   readonly openEnrollment?: boolean;
+}
+
+/** One thing to look for, worth 0 to ``maxPoints`` whole points. */
+export interface Criterion {
+  readonly criterionId: string;
+  readonly title: string;
+  readonly description?: string;
+  readonly maxPoints?: number;
+}
+
+/** How often each number of points was given for a criterion, from 0 to ``maxPoints``. */
+export interface CriterionFigures {
+  readonly criterionId: string;
+  readonly title: string;
+  readonly maxPoints: number;
+  readonly counts: readonly (number)[];
 }
 
 /** What one criterion came to; ``evidence`` are passages of the answer, word for word. */
@@ -367,13 +388,18 @@ export interface GradingPolicy {
   readonly maxAttempts?: number | null;
 }
 
-/** A question set in one of three formats (``docs/import.md``), and how it is to be graded. */
+/**
+ * A question set in one of three formats (``docs/import.md``), and how it is to be graded.
+ *
+ * ``tutor``: whether learners get hints and explanations about it; ``switch_tutor`` changes it.
+ */
 export interface ImportAssignment {
   readonly courseId: string;
   readonly title: string;
   readonly format: "gift" | "csv" | "json";
   readonly source: string;
   readonly policy?: GradingPolicy;
+  readonly tutor?: boolean;
 }
 
 /** One question of a new assignment. */
@@ -462,6 +488,94 @@ export interface PairsResponse {
 }
 
 /**
+ * How far a pilot agrees with what teachers decided about the same answers.
+ *
+ * Where they decided by another rubric, its total is scaled to this one's, to the nearest point, and only
+ * criteria that both have, worth the same, are compared.
+ */
+export interface PilotAgreement {
+  readonly total: Agreement;
+  readonly criteria: Readonly<Record<string, Agreement>>;
+}
+
+/**
+ * What a run would do, and cost; nothing was spent.
+ *
+ * ``answers`` are recorded (of each learner the one that counts), of which ``sample`` would be tried. Money
+ * is in nano-dollars (1 USD = 1,000,000,000): ``estimatedNanos`` by a measure of the requests and prices as
+ * of ``pricesAsOf``, ``worstNanos`` if every byte were a token and every attempt billed; ``…ForAll`` the
+ * same for all answers; ``remainingNanos`` is what the tightest budget leaves. Answers that were evaluated
+ * by the same rubric before cost nothing again.
+ */
+export interface PilotPreview {
+  readonly previewId: string;
+  readonly answers: number;
+  readonly sample: readonly (PreviewedAnswer)[];
+  readonly criteria: readonly (PreviewedCriterion)[];
+  readonly rubricVersion: string;
+  readonly promptVersion: string;
+  readonly model: string;
+  readonly pricesAsOf: string;
+  readonly estimatedNanos: number;
+  readonly worstNanos: number;
+  readonly estimatedNanosForAll: number;
+  readonly worstNanosForAll: number;
+  readonly remainingNanos: number;
+}
+
+/**
+ * What was found so far; suggestions to nobody, and in no queue.
+ *
+ * ``ended`` says why this call did: ``done``; ``time`` (call again at once); ``budget`` or ``outage`` (call
+ * again after ``retryAfterSeconds``). ``left`` answers were not evaluated. ``nanos`` is what the evaluations
+ * cost so far; the course's spending also has what failed.
+ */
+export interface PilotReport {
+  readonly previewId: string;
+  readonly ended: "done" | "time" | "budget" | "outage";
+  readonly left: number;
+  readonly retryAfterSeconds: number;
+  readonly nanos: number;
+  readonly rows: readonly (PilotRow)[];
+  readonly criteria: readonly (CriterionFigures)[];
+  readonly agreement: PilotAgreement;
+}
+
+/** What was found about one answer, what that cost, and what a teacher decided about it (or null). */
+export interface PilotRow {
+  readonly evaluation: Evaluation;
+  readonly nanos: number;
+  readonly decision: Decision | null;
+}
+
+/**
+ * Which question's answers to try a rubric on: *rubric*, or without one the question's own.
+ *
+ * The same ``seed`` takes the same sample of the same answers.
+ */
+export interface PreviewPilot {
+  readonly assignmentId: string;
+  readonly questionId: string;
+  readonly rubric?: readonly (Criterion)[] | null;
+  readonly sampleSize?: number;
+  readonly seed?: number;
+}
+
+/** One answer of the sample. */
+export interface PreviewedAnswer {
+  readonly eventId: string;
+  readonly studentId: string;
+  readonly characters: number;
+}
+
+/** What would be looked for, and what it would be worth. */
+export interface PreviewedCriterion {
+  readonly criterionId: string;
+  readonly title: string;
+  readonly maxPoints: number;
+}
+
+/**
  * A question without its key: everything in here may be shown to learners.
  *
  * ``options`` belong to the choice types, ``stems`` and ``choices`` to matching; the others have none.
@@ -504,6 +618,12 @@ export interface Reliability {
 export interface RichText {
   readonly format?: TextFormat;
   readonly text: string;
+}
+
+/** Which preview to carry out, or to go on with. */
+export interface RunPilot {
+  readonly assignmentId: string;
+  readonly previewId: string;
 }
 
 /** A course in outline. */
@@ -622,6 +742,12 @@ export interface SubmitAnswers {
   readonly answers: readonly (SubmitAnswer)[];
 }
 
+/** Whether learners may have hints and explanations (``chat``) about an assignment. */
+export interface SwitchTutor {
+  readonly assignmentId: string;
+  readonly on: boolean;
+}
+
 /** What one kind of task cost, in nano-dollars, and how many calls it was. */
 export interface TaskSpend {
   readonly task: string;
@@ -646,6 +772,12 @@ export interface TruthResponse {
 export interface Turn {
   readonly speaker: "learner" | "tutor";
   readonly text: string;
+}
+
+/** How it is from now on; other instances follow within 30 seconds. */
+export interface TutorSwitched {
+  readonly assignmentId: string;
+  readonly on: boolean;
 }
 
 /** A receipt, as ``submit_answer`` gave it. */
@@ -757,9 +889,19 @@ export class LecternClient {
     return this.call("override_evaluation", request, signal);
   }
 
+  /** Show on which recorded answers a rubric would be tried, and at what cost; for the course's teachers. */
+  previewPilot(request: PreviewPilot, signal?: AbortSignal): Promise<PilotPreview> {
+    return this.call("preview_pilot", request, signal);
+  }
+
   /** Replay an assignment's history and compare it with what is live, or replace that; for its teachers. */
   rebuildAssignment(request: RebuildAssignment, signal?: AbortSignal): Promise<AssignmentRebuilt> {
     return this.call("rebuild_assignment", request, signal);
+  }
+
+  /** Try a rubric on the sample that was previewed, as far as time and budgets go; for teachers of the course. */
+  runPilot(request: RunPilot, signal?: AbortSignal): Promise<PilotReport> {
+    return this.call("run_pilot", request, signal);
   }
 
   /** Record one answer. 202: it is on record and will reach the assignment. */
@@ -770,6 +912,11 @@ export class LecternClient {
   /** Record up to 50 answers; each has its own outcome, and duplicates are skipped. */
   submitAnswers(request: SubmitAnswers, signal?: AbortSignal): Promise<AnswerOutcomes> {
     return this.call("submit_answers", request, signal);
+  }
+
+  /** Switch the tutor's hints and explanations of an assignment on or off, for teachers of the course. */
+  switchTutor(request: SwitchTutor, signal?: AbortSignal): Promise<TutorSwitched> {
+    return this.call("switch_tutor", request, signal);
   }
 
   /** Say what a receipt vouches for; a 400 says that it was not issued here. */

@@ -185,3 +185,65 @@ async def test_an_endless_reply_is_cut(lesson, gateway):
     reply = await chats(lesson, "Sky")
     assert len(reply["text"]) <= 4000
     assert (made.begun, made.ended) == (1, 1)
+
+
+class TestSwitchedOff:
+    """As for an exam: no hint to anybody, and nothing asked or kept."""
+
+    async def switched(self, lesson, *, on, uid="teacher"):
+        request = {"assignmentId": lesson.assignment_id, "on": on}
+        return await lesson.app.call("switch_tutor", request, uid=uid)
+
+    async def test_no_hint_is_given_until_it_is_on_again(self, app, lesson, gateway):
+        made = gateway()
+        await wrongly(lesson)
+        assert (await self.switched(lesson, on=False)).json()["on"] is False
+        before = app.services.documents.dump()
+        for uid in ("ann", "teacher"):
+            for intent in ("hint", "explain"):
+                refused = await app.call("chat", lesson.about("Capital", intent=intent), uid=uid)
+                assert refused.status_code == 403
+                assert refused.json()["detail"] == "the tutor is switched off for this assignment"
+        assert made.asks == []
+        assert app.services.documents.dump() == before
+        await self.switched(lesson, on=True)
+        assert (await chats(lesson))["rung"] == 1
+
+    async def test_who_listens_to_a_stream_is_told_so(self, app, lesson):
+        await self.switched(lesson, on=False)
+        headers = {
+            "content-type": "application/json",
+            "accept": "text/event-stream",
+            "authorization": "Bearer ann",
+        }
+        body = json.dumps({"data": lesson.about("Capital")}).encode()
+        response = await app.post("chat", body, headers)
+        event = json.loads(response.text.removeprefix("data: "))
+        assert event["error"]["status"] == "PERMISSION_DENIED"
+        assert "switched off" in event["error"]["message"]
+
+    async def test_answers_and_their_evaluations_go_on(self, app, lesson):
+        await self.switched(lesson, on=False)
+        await lesson.answers("Sky", {"text": "Because of the air."})
+        reply = await app.ok("evaluate_answer", lesson.about("Sky"), uid="ann")
+        assert reply["evaluation"]["points"] == 3
+
+    async def test_a_page_knows_of_it_and_an_exam_is_imported_with_it(self, app, lesson):
+        about = {"assignmentId": lesson.assignment_id}
+        assert (await app.ok("get_assignment", about, uid="ann"))["tutor"] is True
+        await self.switched(lesson, on=False)
+        assert (await app.ok("get_assignment", about, uid="ann"))["tutor"] is False
+        request = {
+            "courseId": lesson.course_id,
+            "title": "Exam",
+            "format": "gift",
+            "source": "::Sum:: 2 + 2 is {#4}",
+            "tutor": False,
+        }
+        exam = await app.ok("import_assignment", request, uid="teacher", role="teacher")
+        question = {"assignmentId": exam["assignmentId"], "questionId": exam["questions"][0]["questionId"]}
+        assert (await app.call("chat", question, uid="ann")).status_code == 403
+
+    async def test_learners_do_not_switch_it(self, lesson):
+        assert (await self.switched(lesson, on=False, uid="ann")).status_code == 403
+        assert (await chats(lesson))["rung"] == 1

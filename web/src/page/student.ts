@@ -20,7 +20,7 @@ const drafts = new Map<string, Answer>();
 
 export function studentView(session: Session, uid: string, assignment: AssignmentForm): View {
   const { lectern } = session;
-  const { assignmentId } = assignment;
+  const { assignmentId, tutor } = assignment;
   const cards = new Map<string, Card>();
   let position = 0;
   const list = h("ol", { class: "questions" });
@@ -35,7 +35,7 @@ export function studentView(session: Session, uid: string, assignment: Assignmen
       draftKey: `${uid}/${assignmentId}/${question.questionId}`,
       submit: (answer) => void lectern.submitAnswerEvent(assignmentId, question.questionId, answer),
       discard: (submissionId) => void lectern.discard(submissionId),
-      explanation: () => new Explanation(session, { assignmentId, questionId: question.questionId }),
+      explanation: () => (tutor ? new Explanation(session, { assignmentId, questionId: question.questionId }) : null),
     });
     cards.set(question.questionId, card);
     list.append(card.element);
@@ -108,7 +108,7 @@ interface CardActions {
   draftKey: string;
   submit(answer: Answer): void;
   discard(submissionId: string): void;
-  explanation(): Explanation;
+  explanation(): Explanation | null;
 }
 
 class Card {

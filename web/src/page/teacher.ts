@@ -6,10 +6,12 @@ import { fill, h, newId, say } from "./dom";
 import { Axis, Bar, countsOf, FreshnessStamp, shownShare, shownSigned, Tile } from "./figures";
 import { counted, number, percent, t } from "./i18n";
 import { emptyNotice, errorNotice, loadingNotice } from "./notices";
+import { pilotPanel } from "./pilots";
 import { plainOf, richInline } from "./rich";
 import { reviewPanel } from "./reviews";
 import type { Session } from "./session";
 import { spendPanel } from "./spending";
+import { tutorSwitch } from "./tutor";
 import type { View } from "./view";
 
 const PAGE_SIZE = 20;
@@ -29,6 +31,8 @@ export function teacherView(session: Session, assignment: AssignmentForm): View 
     live.element,
     gradebookPanel(session, assignment.assignmentId),
     reviewPanel(session, assignment),
+    pilotPanel(session, assignment),
+    tutorSwitch(session, assignment),
     spendPanel(session, assignment.courseId),
     auditPanel(session, assignment.assignmentId),
   );

@@ -1,13 +1,15 @@
-/** "Explain my mistake": what a tutor says about an answer, arriving word by word. */
+/** "Explain my mistake": what a tutor says about an answer, arriving word by word; and its teacher's switch. */
 
-import type { ChatPiece, ChatReply, Chat } from "../../client/lectern";
-import { fill, h, say } from "./dom";
+import type { AssignmentForm, ChatPiece, ChatReply, Chat } from "../../client/lectern";
+import { fill, h, newId, say } from "./dom";
 import { t, type Word } from "./i18n";
+import { errorNotice } from "./notices";
 import type { Session } from "./session";
 
 const PROBLEMS: Record<string, Word> = {
   "functions/resource-exhausted": "explainBusy",
   "functions/unavailable": "explainUnavailable",
+  "functions/permission-denied": "explainOff",
   "functions/deadline-exceeded": "explainUnavailable",
 };
 
@@ -74,4 +76,34 @@ export class Explanation {
       }
     }
   }
+}
+
+/** A teacher's switch: whether learners may ask for hints and explanations about this assignment. */
+export function tutorSwitch(session: Session, { assignmentId, tutor }: AssignmentForm): HTMLElement {
+  const id = newId("tutor-on");
+  const problem = h("div", {});
+  const state = h("p", { class: "hint", role: "status" }, t(tutor ? "tutorOn" : "tutorOff"));
+  const box = h("input", { id, type: "checkbox", checked: tutor, onchange: () => void change() });
+  const change = async (): Promise<void> => {
+    const on = box.checked;
+    box.disabled = true;
+    fill(problem);
+    try {
+      await session.functions.switchTutor({ assignmentId, on });
+      say(state, t(on ? "tutorOn" : "tutorOff"));
+    } catch (error) {
+      box.checked = !on;
+      fill(problem, errorNotice(error, null));
+    } finally {
+      box.disabled = false;
+    }
+  };
+  return h(
+    "section",
+    { class: "panel", "data-testid": "tutor-switch" },
+    h("h2", {}, t("tutor")),
+    h("div", { class: "row" }, box, h("label", { for: id }, t("tutorAllow"))),
+    state,
+    problem,
+  );
 }
