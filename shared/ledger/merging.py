@@ -237,7 +237,7 @@ class Merger:
                 _fail(offers, failure)
             if folded is not None:
                 # What follows a commit need not hold up the next one.
-                finish = asyncio.create_task(self._finish(assignment_id, offers))
+                finish = asyncio.create_task(self._finish(assignment_id, offers, folded))
                 finishing.add(finish)
                 finish.add_done_callback(finishing.discard)
                 if len(finishing) >= _MOST_FINISHING:
@@ -288,7 +288,7 @@ class Merger:
             await self._split(assignment_id, state)
         return folded
 
-    async def _finish(self, assignment_id: str, offers: list[_Offer]) -> None:
+    async def _finish(self, assignment_id: str, offers: list[_Offer], folded: Folded) -> None:
         """Remove the pending documents of a committed batch, then let its callers go on."""
         with divided(_payers(offers)):
             forgotten = asyncio.create_task(
@@ -298,9 +298,7 @@ class Merger:
         if forgotten.cancelled() or forgotten.exception() is not None:
             _fail(offers, Unavailable("pending answers may be left"))
             return
-        # One caller sees to the roll-up. Should it be cut off, its message comes again: so it must be one
-        # who is still there.
-        leader = next((offer for offer in offers if not offer.caller.gone), None)
+        leader = _leader(offers, folded)
         for offer in offers:
             offer.done.set_result(offer is leader)
         if leader is None:
@@ -411,6 +409,20 @@ def _take(lane: _Lane) -> list[_Offer]:
         events, size = events + count, size + weight
     lane.events -= events
     return taken
+
+
+def _leader(offers: Iterable[_Offer], folded: Folded) -> _Offer | None:
+    """
+    Which caller sees to the roll-up.
+
+    Should that fail, its message comes again: so it is one who is still there and, if there is any, one
+    who brought something new. An old answer would tell another worker nothing that it does not believe
+    to know.
+    """
+    there = [offer for offer in offers if not offer.caller.gone]
+    applied = {event.event_id for event in folded.applied}
+    news = (offer for offer in there if any(event.event_id in applied for event in offer.events))
+    return next(news, None) or next(iter(there), None)
 
 
 def _settle(offer: _Offer, children: "asyncio.Future[list[bool | BaseException]]") -> None:

@@ -129,6 +129,22 @@ async def test_what_was_merged_elsewhere_meanwhile_is_not_shown_as_waiting_here(
     assert await shown(store) == (2, 0)
 
 
+async def test_a_message_that_comes_again_after_a_failed_roll_up_brings_the_news(store):
+    late = LateWrites(store)
+    here, elsewhere = worker(late, gather_seconds=0.05), worker(store)
+    await elsewhere.merge([answer(1)], by="message")
+    late.hold = True
+    outcomes = await asyncio.gather(
+        here.merge([answer(1)], by="message"), here.merge([answer(2)], by="message"), return_exceptions=True
+    )
+    assert [isinstance(each, Unavailable) for each in outcomes] == [False, True]
+    assert await shown(store) == (1, 0)
+
+    await elsewhere.merge([answer(2)], by="message")  # which believes to know everything, until it sees this
+
+    assert await shown(store) == (2, 0)
+
+
 async def test_a_write_that_comes_too_late_is_fenced_off(store):
     late = LateWrites(store)
     merger = worker(late)

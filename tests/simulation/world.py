@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import hashlib
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
@@ -525,7 +526,12 @@ class World:
     async def _carry(self, work: Callable[[Services], Coroutine[Any, Any, Any]], key: str) -> None:
         rng = self.rng
         await asyncio.sleep(rng.random() * rng.choice([0.0, 0.05, 2.0]))
-        for attempt in range(_TRIES):
+        calm_tries = 0
+        for attempt in itertools.count():
+            if calm_tries == _TRIES:
+                self._problems.append(f"a message was delivered {_TRIES} times in vain")
+                return
+            calm_tries += self.calm
             if key and self.plan.affinity:
                 worker = int(hashlib.sha256(key.encode()).hexdigest(), 16) % self.plan.workers
             else:
@@ -533,10 +539,9 @@ class World:
             try:
                 await self.ask(f"merge-{worker}", work, self._deadline(_EVENT_DEADLINE))
             except (Gone, Unavailable):
-                await asyncio.sleep(rng.random() * min(10.0, 0.1 * 2**attempt))
+                await asyncio.sleep(rng.random() * min(10.0, 0.1 * 2 ** min(attempt, 10)))
             else:
                 return
-        self._problems.append(f"a message was delivered {_TRIES} times in vain")
 
     # Upkeep.
 

@@ -264,6 +264,16 @@ class TestBatches:
         assert await work.shown() == (4, 0)
 
     @in_virtual_time
+    async def test_one_who_brought_something_new_leads(self):
+        work = await Work(rollup_seconds=10.0).open()
+        await work.merge(answer(0))
+        tasks = [asyncio.create_task(work.merge(*(answer(n) for n in some))) for some in ([0], [0, 1], [2])]
+        await asyncio.sleep(2)
+        assert [task.done() for task in tasks] == [True, False, True]
+        await asyncio.gather(*tasks)
+        assert await work.shown() == (3, 0)
+
+    @in_virtual_time
     async def test_where_all_were_cut_off_the_worker_itself_sees_to_the_figures(self):
         for failure in (None, Unavailable("away")):
             work = await Work(rollup_seconds=0.0).open()
