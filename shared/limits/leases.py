@@ -290,7 +290,7 @@ class LeaseLimiter:
                 return
             if key.number == old:
                 key.left += unused
-            pause = min(0.002 * (1 << attempt), 0.1)
+            pause = min(0.02 * (1 << attempt), 0.1)
             await asyncio.sleep(pause * (0.5 + random.random()))  # noqa: S311  # nosec B311  it need not be secret
         message = f"{RATE_LIMITS}: others are always faster"
         raise Unavailable(message)
