@@ -158,6 +158,7 @@ def _units() -> Iterator[Unit]:
             "tests/emulator/test_budgets_store.py::test_killed_processes_never_pass_a_ceiling",
             "tests/emulator/test_limits_stores.py::test_windows_hold_while_processes_are_killed",
             LECTERN_KILLS=25,
+            LECTERN_FIRST_SEED=number,
         )
     yield _pytest(
         "G14",
