@@ -9,7 +9,7 @@ run: environment  ## Everything on this machine: emulators, functions, demo cour
 
 test:  ## The suite, on real emulators and a real browser
 	@$(PYTHON) local/bootstrap.py --browser
-	@exec $(RUN) -m pytest -n 2 --dist loadfile $(TESTS)
+	@exec $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 check: environment  ## Lint, format, types, import contracts, generated files
 	$(RUN) -m ruff check .

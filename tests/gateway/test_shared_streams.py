@@ -186,7 +186,7 @@ async def test_money_that_is_spent_ends_the_turn(tutor):
 async def test_whoever_holds_the_turn_for_too_long_is_not_waited_for(tutor):
     instances = Instances(tutor, 1, seconds=0.3)
     proxy = instances.all[0]
-    key = proxy._key(request("stuck"), "ann")
+    key = proxy._key(request("stuck"), ANN)
     assert await proxy._caches._store.lease(key.name, "stuck", 30)
     with pytest.raises(Unavailable):
         await read(proxy, request("stuck"))
