@@ -22,7 +22,7 @@ from shared.learning.sharding import at, position
 from shared.ledger.accepting import Recorded
 from shared.ledger.browser_answers import from_browser
 from shared.topics.base import ANSWERS_INCOMING, Message
-from shared.topics.doorbell import Doorbell, Sealed
+from shared.topics.doorbell import Sealed
 from shared.wiring import Services
 
 MAX_BATCH = 50
@@ -150,7 +150,7 @@ async def ingest_answers(message: Message, services: Services) -> None:
     )
     recorded = await services.pending_answers.record(event)
     receipt = receipts.issue(recorded.event, recorded.text, key=services.receipt_key)
-    await _ring(recorded, receipt, services.doorbell, services)
+    await _ring(recorded, receipt, services)
 
 
 @endpoint.created("browserAnswers/{eventId}")
@@ -169,10 +169,9 @@ _INCOMING: TypeAdapter[_Incoming] = TypeAdapter(_Incoming)
 
 
 async def _accept(command: SubmitAnswer, call: endpoint.Call) -> AnswerAccepted:
-    doorbell = call.services.doorbell  # a new process connects it while the answer is put on record
     recorded = await _record(command, call.principal, call)
     receipt = receipts.issue(recorded.event, recorded.text, key=call.services.receipt_key)
-    await _ring(recorded, receipt, doorbell, call.services)
+    await _ring(recorded, receipt, call.services)
     return AnswerAccepted(event_id=recorded.event.event_id, receipt=receipt, duplicate=recorded.duplicate)
 
 
@@ -189,13 +188,13 @@ async def _record(command: SubmitAnswer, principal: Principal, call: endpoint.Ca
     return await call.services.pending_answers.record(event)
 
 
-async def _ring(recorded: Recorded, receipt: str, doorbell: Doorbell, services: Services) -> None:
+async def _ring(recorded: Recorded, receipt: str, services: Services) -> None:
     event = recorded.event
     bits = await services.catalog.shard_bits(event.assignment_id)
     shard = at(position(event.student_id), bits)
     sealed = Sealed(recorded.text, receipts.seal_of(receipt))
     try:
-        await doorbell.ring(sealed, shard_key=f"{event.assignment_id}.{shard.name}")
+        await services.doorbell.ring(sealed, shard_key=f"{event.assignment_id}.{shard.name}")
     except Unavailable:
         # The answer is on record; sweep_pending() will find it.
         metrics.doorbells_lost.inc()

@@ -116,7 +116,6 @@ class Services:
         from shared.topics.pubsub import PubSub, PubSubTopic
 
         pubsub = PubSub(project=self.settings.project, emulator_host=self.settings.pubsub_emulator_host)
-        pubsub.connect()
         return PubSubTopic(pubsub, ANSWERS_WAITING)
 
     @cached_property

@@ -32,10 +32,6 @@ class PubSub:
 
         return grpc_helpers_async.create_channel("pubsub.googleapis.com:443", default_scopes=_SCOPES)
 
-    def connect(self) -> None:
-        """Begin to connect, without waiting: the first message will find the connection made."""
-        self._channel.get_state(try_to_connect=True)
-
     @cached_property
     def publish(self) -> Any:
         """The Publish RPC."""
