@@ -101,6 +101,7 @@ def _first_answer(
                 assert status in {200, 202}, status
                 return time.perf_counter() - began, _mib(pids[0])
             except ConnectionRefusedError:
+                assert time.perf_counter() - began < 30, "the process did not start"
                 time.sleep(0.002)
             finally:
                 connection.close()
