@@ -163,6 +163,10 @@ def _publish(state: Path, content: Mapping[str, str]) -> None:
     fresh.replace(state)
 
 
+_OF_A_RUN = {"lock", "keeper.log", "keeper.pid"}
+"""What whoever starts the keeper may put beside the state."""
+
+
 def main() -> None:
     """Keep a set of emulators for a test run; see ``tests/emulators.py``."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -170,6 +174,8 @@ def main() -> None:
     parser.add_argument("--owner", type=int, required=True)
     parser.add_argument("--rules", type=Path)
     arguments = parser.parse_args()
+    if others := {each.name for each in arguments.state.parent.iterdir()} - _OF_A_RUN:
+        parser.error(f"{arguments.state.parent} would go away with the emulators, and holds {min(others)}")
     asyncio.run(keep(arguments.state, arguments.owner, arguments.rules))
 
 

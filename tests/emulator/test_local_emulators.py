@@ -39,3 +39,20 @@ def test_emulators_end_when_either_is_killed(killed: str, tmp_path: Path) -> Non
     assert_nothing_remains(folder, ports(hosts))
     if killed == "the keeper":
         assert not folder.exists()
+
+
+def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.write_text("not the emulators'")
+    command = [
+        sys.executable,
+        "-m",
+        "local.emulators",
+        str(tmp_path / "state.json"),
+        "--owner",
+        str(os.getpid()),
+    ]
+    refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode == 2
+    assert "theirs" in refused.stderr
+    assert theirs.exists()
