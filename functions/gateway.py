@@ -6,7 +6,7 @@ from pydantic import TypeAdapter, ValidationError
 from shared.budgets.base import Payer
 from shared.catalog.base import CourseRole
 from shared.edge.passthrough import PassedCall, PassedReply, pass_through
-from shared.edge.registry import Capacity, Passed, RateClass
+from shared.edge.registry import Capacity, Passed, PassedHeader, RateClass
 from shared.errors import InvalidRequest, NotFound
 from shared.gateway.allowed import CHAT, EMBEDDINGS, RESPONSES, Allowance, passing
 from shared.gateway.build import allowance
@@ -23,6 +23,18 @@ _EVENTS = b"text/event-stream; charset=utf-8"
     Passed(method="POST", path="/v1/responses", summary="Answer an input."),
     Passed(method="POST", path="/v1/embeddings", summary="Turn texts into vectors."),
     Passed(method="GET", path="/v1/models", summary="List the models that the caller may name."),
+    headers=(
+        PassedHeader(
+            name="X-Lectern-Course",
+            summary="A course of the caller's that pays too: its ceiling applies, and it counts the call.",
+            value=DocumentId,
+        ),
+        PassedHeader(
+            name="Cache-Control",
+            summary="`no-cache` asks for a reply that nobody got before.",
+            value=str,
+        ),
+    ),
     deadline_seconds=120,
     rate=RateClass.AI,
     capacity=Capacity(concurrency=200),

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from shared.edge.endpoint import KIB, Handler, deploy
 from shared.edge.exchange import Exchange, finish, read_body, signed_in
-from shared.edge.registry import Capacity, Passed, PassThrough, RateClass, Role
+from shared.edge.registry import Capacity, Passed, PassedHeader, PassThrough, RateClass, Role
 from shared.identity.principal import Principal
 from shared.wiring import Services, services
 
@@ -69,26 +69,31 @@ PassHandler = Callable[[PassedCall], Awaitable[PassedReply]]
 
 def pass_through(
     *paths: Passed,
+    headers: tuple[PassedHeader, ...] = (),
     deadline_seconds: int,
     max_body_bytes: int = 256 * KIB,
     capacity: Capacity | None = None,
     rate: RateClass = RateClass.AI,
 ) -> Callable[[PassHandler], Handler]:
-    """Deploy a function that answers *paths* beneath it; the deadline is that of the reply's first byte."""
+    """
+    Deploy a function that answers *paths* beneath it, and reads *headers* of its own.
+
+    The deadline is that of the reply's first byte.
+    """
 
     def decorate(function: PassHandler) -> Handler:
         async def serve(exchange: Exchange) -> Response:
             provided = services()
             body = await read_body(exchange)
             principal = await signed_in(exchange, provided)
-            scope, headers = exchange.request.scope, exchange.fields
+            scope, sent = exchange.request.scope, exchange.fields
             reply = await function(
-                PassedCall(scope["method"], scope["path"], body, headers, principal, provided)
+                PassedCall(scope["method"], scope["path"], body, sent, principal, provided)
             )
             exchange.goes_on = True
             return _Passing(exchange, reply)
 
-        trigger = PassThrough(paths=paths)
+        trigger = PassThrough(paths=paths, headers=headers)
         return deploy(
             function, trigger, Role.SIGNED_IN, serve, deadline_seconds, max_body_bytes, capacity, rate=rate
         )

@@ -8,6 +8,7 @@ in the docs, the local host's routes, its cron and its relay are all made from t
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -113,14 +114,25 @@ class Passed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PassedHeader:
+    """A header that clients may send with a ``POST``, for the documents; *value* is the type of its text."""
+
+    name: str
+    summary: str
+    value: Any
+
+
+@dataclass(frozen=True, kw_only=True)
 class PassThrough:
     """
     Called by clients of another protocol, at paths beneath the function, by ``GET`` and ``POST``.
 
     Its errors leave in OpenAI's envelope, its replies as the upstream sent them, often as streams.
+    *headers* are those that it reads beside that protocol's own.
     """
 
     paths: tuple[Passed, ...]
+    headers: tuple[PassedHeader, ...] = ()
 
 
 Trigger = ClientCall | PassThrough | TopicTrigger | DocumentTrigger | ScheduleTrigger

@@ -4,10 +4,10 @@ import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
-from shared.edge.registry import ClientCall, Deployment, Passed, PassThrough, Role
+from shared.edge.registry import ClientCall, Deployment, Passed, PassedHeader, PassThrough, Role
 
 VERSION = "0.1.0"
 _PROBLEMS = {
@@ -142,7 +142,10 @@ def _operation(function: Deployment, call: ClientCall, references: dict[Any, Any
             str(call.status): {
                 "description": "Done.",
                 "headers": _rate_headers(function),
-                "content": {"application/json": {"schema": references[call.reply, "serialization"]}},
+                "content": {
+                    "application/json": {"schema": references[call.reply, "serialization"]},
+                    **_events(call, references),
+                },
             },
             **{str(status): _problem(text, status, function) for status, text in _PROBLEMS.items()},
         },
@@ -175,14 +178,18 @@ def _events(call: ClientCall, references: dict[Any, Any]) -> dict[str, Any]:
 def _passed(functions: Sequence[Deployment]) -> dict[str, Any]:
     """The paths beneath pass-through functions; the shapes are OpenAI's."""
     return {
-        f"/{each.name}{passed.path}": {passed.method.lower(): _passed_operation(each, passed)}
+        f"/{each.name}{passed.path}": {
+            passed.method.lower(): _passed_operation(each, passed, each.trigger.headers)
+        }
         for each in functions
         if isinstance(each.trigger, PassThrough)
         for passed in each.trigger.paths
     }
 
 
-def _passed_operation(function: Deployment, passed: Passed) -> dict[str, Any]:
+def _passed_operation(
+    function: Deployment, passed: Passed, headers: Sequence[PassedHeader]
+) -> dict[str, Any]:
     anything: dict[str, Any] = {"application/json": {"schema": {"type": "object"}}}
     operation: dict[str, Any] = {
         "operationId": function.name + passed.path.replace("/", "_"),
@@ -208,6 +215,15 @@ def _passed_operation(function: Deployment, passed: Passed) -> dict[str, Any]:
     }
     if passed.method == "POST":
         operation["requestBody"] = {"required": True, "content": anything}
+        operation["parameters"] = [
+            {
+                "name": each.name,
+                "in": "header",
+                "description": each.summary,
+                "schema": TypeAdapter(each.value).json_schema(),
+            }
+            for each in headers
+        ]
     return operation
 
 
