@@ -9,7 +9,8 @@ run: environment  ## Everything on this machine: emulators, functions, demo cour
 
 test:  ## The suite, on real emulators and a real browser
 	@$(PYTHON) local/bootstrap.py --browser
-	@exec $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
+	@# What is imported in hundreds of processes is compiled once, also where the shell would rather not.
+	@exec env -u PYTHONDONTWRITEBYTECODE $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 check: environment  ## Lint, format, types, import contracts, generated files
 	$(RUN) -m ruff check .
@@ -22,7 +23,7 @@ check: environment  ## Lint, format, types, import contracts, generated files
 
 bench: environment  ## The ratios, as a table and bench/results.json
 	@# Processes are started while gRPC is at work; its handlers of forks now and then abort the child.
-	@GRPC_ENABLE_FORK_SUPPORT=0 exec $(RUN) -m tests.bench
+	@GRPC_ENABLE_FORK_SUPPORT=0 exec env -u PYTHONDONTWRITEBYTECODE $(RUN) -m tests.bench
 
 soak: environment  ## The release column of docs/reliability.md; goes on where it was interrupted
 	@exec $(RUN) -m tests.soak $(SOAK)

@@ -136,7 +136,8 @@ def python_environment() -> None:
     if not (BIN / "uv").exists() or not (BIN / "python").exists():
         pip = [BIN / "python", "-m", "pip", "--disable-pip-version-check"]
         commands += [[sys.executable, "-m", "venv", VENV], [*pip, "install", "--quiet", "uv==" + pinned_uv()]]
-    commands.append([BIN / "uv", "sync", "--frozen", "--python", BIN / "python"])
+    # Functions and tests start hundreds of processes: none of them should compile what it imports.
+    commands.append([BIN / "uv", "sync", "--frozen", "--compile-bytecode", "--python", BIN / "python"])
     state = digest([ROOT / "pyproject.toml", ROOT / "uv.lock"])
     once("Python packages", VENV / ".lectern", state, commands)
     also_known_as(ROOT / "venv", ".venv")

@@ -10,7 +10,7 @@ from shared.catalog.base import Course, CourseRole
 from shared.catalog.catalog import Catalog
 from shared.documents.base import Put, Replace
 from shared.documents.memory import MemoryDocuments
-from shared.errors import Conflict, NotAllowed, NotFound, Unavailable
+from shared.errors import Conflict, NotAllowed, NotFound, PreconditionLost, Unavailable
 from shared.identity.principal import Principal
 from shared.learning.assignments import Assignment, GradingPolicy
 from shared.learning.importing.parsing import parse
@@ -74,7 +74,12 @@ async def refusal(awaitable):
 
 
 async def add(
-    school, course="closed", assignment_id="quiz", who=TESS, source="2 + 2 is {#4}\n\n1 + 1 is {#2}"
+    school,
+    course="closed",
+    assignment_id="quiz",
+    who=TESS,
+    source="2 + 2 is {#4}\n\n1 + 1 is {#2}",
+    **fields,
 ):
     keyed = parse(source, "gift", seed="s").questions
     assignment = Assignment(
@@ -83,6 +88,7 @@ async def add(
         title="Quiz",
         policy=GradingPolicy(max_attempts=3),
         questions=tuple(each.question for each in keyed),
+        **fields,
     )
     await school.catalog.add_assignment(who, assignment, keyed)
     return assignment
@@ -202,8 +208,9 @@ class TestAssignments:
         for who in (ANN, EVE):
             await refusal(school.catalog.switch_tutor(who, "quiz", on=False))
         await refusal(school.catalog.switch_tutor(TESS, "none", on=False))
+        school.read()
         await school.catalog.switch_tutor(TESS, "quiz", on=True)
-        assert school.documents.dump() == before, "it was on already"
+        assert (school.documents.dump(), school.read()) == (before, 1), "it was on already"
         for _ in range(2):
             await school.catalog.switch_tutor(TESS, "quiz", on=False)
             assert (await school.catalog.assignment(ANN, "quiz")).tutor is False
@@ -230,6 +237,51 @@ class TestAssignments:
         await school.catalog.switch_tutor(TESS, "quiz", on=False)
         stored = school.documents.dump()["assignments/quiz"]
         assert (stored["tutorOff"], stored["asOf"]) == (True, {"events": 3})
+
+    async def test_a_switch_is_one_read_and_one_write(self, school):
+        await add(school)
+        await school.catalog.assignment(TESS, "quiz")
+        school.read()
+        await school.catalog.switch_tutor(TESS, "quiz", on=False)
+        assert school.read() == 2
+
+    async def test_an_assignment_that_never_rests_is_not_switched(self, school):
+        await add(school)
+        working = school.documents._before
+
+        async def roll_up(operation):
+            await working(operation)
+            if operation == "commit":
+                school.documents._before = working
+                [found] = await school.documents.get(["assignments/quiz"])
+                await school.documents.commit(
+                    [Replace("assignments/quiz", {"asOf": {"events": len(school.reads)}}, found.version)]
+                )
+                school.documents._before = roll_up
+
+        school.documents._before = roll_up
+        with pytest.raises(PreconditionLost, match="keeps changing"):
+            await school.catalog.switch_tutor(TESS, "quiz", on=False)
+        assert "tutorOff" not in school.documents.dump()["assignments/quiz"]
+
+    async def test_what_is_gone_meanwhile_is_not_switched(self, school):
+        await add(school)
+        assert (await school.catalog.assignment(TESS, "quiz")).tutor is True
+        await school.documents.delete_each(["assignments/quiz"])
+        before = school.documents.dump()
+        kind, message = await refusal(school.catalog.switch_tutor(TESS, "quiz", on=False))
+        assert (kind, message) == (NotFound, "there is no such assignment")
+        assert school.documents.dump() == before
+
+    async def test_one_without_a_tutor_is_stored_and_read_as_such(self, school):
+        await add(school, tutor=False)
+        assert school.documents.dump()["assignments/quiz"]["tutorOff"] is True
+        assert (await school.fresh().assignment(ANN, "quiz")).tutor is False
+
+    async def test_a_later_form_is_read_by_its_number(self, school):
+        added = await add(school, form_version=2)
+        assert "assignments/quiz/forms/2" in school.documents.dump()
+        assert await school.fresh().assignment(ANN, "quiz") == added
 
     async def test_an_assignments_id_is_taken_once(self, school):
         await add(school)

@@ -101,6 +101,20 @@ def test_a_replay_counted_at_the_end_is_the_same():
     assert replayed.sums.complete == 3
     with pytest.raises(InvalidRequest):
         replayed.replay(pack([event("ann", "none", "a", 1, "s1")]))
+    foreign = event("ann", "q0", "a", 1, "s1")
+    object.__setattr__(foreign, "assignment_id", "other")
+    with pytest.raises(InvalidRequest, match="another assignment"):
+        replayed.replay(pack([foreign]))
+
+
+def test_a_learner_whose_answers_lie_in_several_segments_keeps_them_all():
+    registers, _ = filled()
+    replayed = Registers(grading())
+    for number in range(0, len(SCHOOL), 2):
+        replayed.replay(pack(SCHOOL[number : number + 2]))
+    replayed.recount()
+    assert replayed.encode() == registers.encode()
+    assert (replayed.sums, replayed.events) == (registers.sums, registers.events)
 
 
 def test_a_page_is_read_back_and_another_version_is_not():
