@@ -108,6 +108,17 @@ def ours(emulators: dict[str, str], upstream: int) -> Iterator[Place]:
 
 
 @contextmanager
+def hello() -> Iterator[Place]:
+    """A function that does nothing: what the framework and its server can do at most."""
+    port = serving.free_port()
+    source = Path(__file__).parent / "baseline/hello.py"
+    command = [sys.executable, "-m", "functions_framework", "--asgi", "--target", "hello"]
+    command += ["--source", str(source), "--host", "127.0.0.1", "--port", str(port)]
+    with process(command, port, cores=_CORE):
+        yield Place("hello", port, "/v1/chat/completions", {})
+
+
+@contextmanager
 def litellm(peers: Path, upstream: int, *, cache: bool) -> Iterator[Place]:
     """LiteLLM's proxy with its defaults, and a key."""
     port = serving.free_port()
@@ -173,6 +184,9 @@ class Bench:
                 again = place.question(same=True, number=1)
                 await asyncio.gather(*(_ask_once(place, again()) for _ in range(500)))
                 same = await _calls(upstream) - before
+            with hello() as place:
+                await self._warm(place)
+                nothing = (await self._one(place.question(same=True), 16)).rate
             theirs = 0.0
             if self._peers is not None:
                 with litellm(self._peers, upstream, cache=False) as place:
@@ -190,7 +204,10 @@ class Bench:
             errors = sum(each.errors for each in outcomes.values())
             beside = "1/16/64 in flight" + (f", {errors} errors" if errors else "")
             self._report.row(f"gateway, {name}: requests/s", told, beside)
-        self._report.row("gateway, cache hits/s, 16 in flight", f"{hits:,.0f}", f"LiteLLM {theirs:,.0f}")
+        beside = f"LiteLLM {theirs:,.0f}, a function that does nothing {nothing:,.0f}"
+        self._report.row("gateway, cache hits/s, 16 in flight", f"{hits:,.0f}", beside)
+        self._report.measured("gateway_hit_rate_16", hits)
+        self._report.measured("gateway_hit_vs_hello", hits / nothing)
         self._report.row("gateway, 500 identical at once", f"{same} upstream calls", "goal 1")
         self._report.measured("gateway_rate_16", found["lectern"][16].rate)
         self._report.measured("gateway_identical_upstream_calls", same)
