@@ -86,9 +86,9 @@ EQUIVALENT: dict[str, str] = {
     "always first: found if found is not None else attempts[0]": _UNREACHABLE,
     "shared/learning/registers.py _counting: constant 0 of attempts[0] (2)": _UNREACHABLE,
     "shared/learning/answers.py read_response: always: if adapter is None:": _SLOWER,
-    "shared/budgets/ladder.py rungs: constant 0 of fold=0": "a midnight that comes twice ends no day earlier",
-    "shared/budgets/ladder.py rungs: constant 32 of days=32": "33 days end there, too",
-    "shared/budgets/ladder.py rungs: constant 1 of day=1 (2)": "32 days from the second end there, too",
+    "shared/budgets/ladder.py _day: constant 0 of fold=0": "a midnight that comes twice ends no day earlier",
+    "shared/budgets/ladder.py _day: constant 32 of days=32": "33 days end there, too",
+    "shared/budgets/ladder.py _day: constant 1 of day=1 (2)": "32 days from the second end there, too",
     "shared/catalog/catalog.py _Fresh.get: left out: self._kept.move_to_end(key)": (
         "decides only which of 2,000 values is read anew first"
     ),

@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from shared.documents.base import (
@@ -187,11 +188,17 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _copied(value: Any) -> Any:
-    if isinstance(value, Mapping):
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if kind is dict or isinstance(value, Mapping):
         return {name: _copied(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [_copied(each) for each in value]
     return value  # all other values of Firestore's are immutable
+
+
+_SCALARS = frozenset({str, int, bytes, bool, float, datetime, type(None)})
 
 
 async def _yield(_operation: str) -> None:

@@ -1,16 +1,19 @@
 """The ladder of ceilings, exactly."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from shared.budgets.base import Payer, Scope
 from shared.budgets.ladder import (
     Book,
+    Calendar,
     Ceilings,
     Degree,
     Override,
     by_scope,
+    calendar,
     crossed,
     degree,
     retry_after,
@@ -58,6 +61,29 @@ def test_a_month_ends_with_its_last_day(now, ends):
     assert (day, period, month, over) == (4, f"{now:%Y-%m}", 5, ends)
     [(_, day, _), (_, month, _)] = ladder(Scope.TENANT, now, day=8, month=9)
     assert (day, month) == (8, 9)
+
+
+def test_a_calendar_remembers_the_day_from_its_first_moment_to_its_last():
+    days = Calendar(ZoneInfo("Asia/Jerusalem"))
+    first = days.day(datetime(2026, 11, 20, 15, tzinfo=UTC))
+    assert first.begins_at == datetime(2026, 11, 19, 22, tzinfo=UTC)
+    assert first.ends_at == datetime(2026, 11, 20, 22, tzinfo=UTC)
+    for within in (first.begins_at, first.ends_at - timedelta(microseconds=1)):
+        assert within in first
+        assert days.day(within) is first
+    for beyond, name in (
+        (first.ends_at, "2026-11-21"),
+        (first.begins_at - timedelta(seconds=1), "2026-11-19"),
+    ):
+        assert beyond not in first
+        assert days.day(beyond).name == name
+    assert days.day(first.begins_at) == first
+
+
+def test_a_zone_has_one_calendar():
+    calendar.cache_clear()
+    assert isinstance(calendar(UTC), Calendar)
+    assert calendar(UTC) is calendar(UTC)
 
 
 def test_thresholds_are_crossed_to_the_nano_dollar():
