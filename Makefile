@@ -10,7 +10,7 @@ run: environment  ## Everything on this machine: emulators, functions, demo cour
 test:  ## The suite, on real emulators and a real browser
 	@$(PYTHON) local/bootstrap.py --browser
 	@# What is imported in hundreds of processes is compiled once, also where the shell would rather not.
-	@exec env -u PYTHONDONTWRITEBYTECODE $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
+	@exec env -u PYTHONDONTWRITEBYTECODE $(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 check: environment  ## Lint, format, types, import contracts, generated files
 	$(RUN) -m ruff check .

@@ -17,6 +17,12 @@ _START_SECONDS = 180
 _END_SECONDS = 20
 
 
+def _as_from_a_terminal() -> None:
+    """Ctrl-C ends it, even if whoever started the tests ignores it, as a shell's background jobs do."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    die_with_parent()
+
+
 class LocalRun:
     """One run of the local runner with a folder of its own."""
 
@@ -32,7 +38,7 @@ class LocalRun:
                 stdout=output,
                 stderr=output,
                 env={**os.environ, **fixed, **environ},
-                preexec_fn=die_with_parent,
+                preexec_fn=_as_from_a_terminal,
                 start_new_session=True,
             )
 
