@@ -54,11 +54,13 @@ async def start(
     rules: Path | None = None,
     functions: str = "",
     project: str = PROJECT,
+    heap: str = "1g",
 ) -> None:
     """
     Start Firestore, Pub/Sub and Auth side by side and wait until all three answer.
 
     *rules* hold for every project; *functions* (``host:port``) is told of written documents.
+    Firestore keeps all documents in memory, in *heap* at most.
 
     Raises:
         Missing: something is not installed.
@@ -67,7 +69,7 @@ async def start(
     jars = Machine().jars()
     java: list[str | Path] = ["java", "-XX:+UseSerialGC", "-Duser.language=en"]
 
-    firestore = [*java, "-Xmx1g", "-cp", jars["firestore"], _FIRESTORE_MAIN]
+    firestore = [*java, f"-Xmx{heap}", "-cp", jars["firestore"], _FIRESTORE_MAIN]
     firestore += ["--host", HOST, "--port", _port(at.firestore)]
     if rules is not None:
         firestore += ["--rules", rules]
