@@ -27,12 +27,12 @@ _EVENTS = b"text/event-stream; charset=utf-8"
         PassedHeader(
             name="X-Lectern-Course",
             summary="A course of the caller's that pays too: its ceiling applies, and it counts the call.",
-            value=DocumentId,
+            value_type=DocumentId,
         ),
         PassedHeader(
             name="Cache-Control",
             summary="`no-cache` asks for a reply that nobody got before.",
-            value=str,
+            value_type=str,
         ),
     ),
     deadline_seconds=120,

@@ -314,7 +314,7 @@ async def switch_tutor(command: SwitchTutor, call: endpoint.Call) -> TutorSwitch
 @streamed_call(
     sends=ChatPiece, reply=ChatReply, deadline_seconds=CHAT_SECONDS, max_body_bytes=64 * endpoint.KIB
 )
-async def chat(command: Chat, call: endpoint.Call) -> AsyncIterator[ChatPiece | ChatReply]:
+async def chat(command: Chat, call: endpoint.Call) -> AsyncGenerator[ChatPiece | ChatReply, None]:
     """
     Help the caller with one question, streamed: a hint, each a rung further, or what went wrong.
 
@@ -390,7 +390,7 @@ async def chat(command: Chat, call: endpoint.Call) -> AsyncIterator[ChatPiece | 
 )
 async def generate_skeleton(
     command: GenerateSkeleton, call: endpoint.Call
-) -> AsyncIterator[SkeletonProgress | SkeletonReply]:
+) -> AsyncGenerator[SkeletonProgress | SkeletonReply, None]:
     """Outline a course, streamed, for its teachers; the outline is stored under the name of its content."""
     services = call.services
     await services.catalog.course(call.principal, command.course_id, at_least=CourseRole.TEACHER)

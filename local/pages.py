@@ -3,6 +3,7 @@
 import mimetypes
 import re
 from collections.abc import Sequence
+from http import HTTPStatus
 from pathlib import Path
 
 from starlette.datastructures import MutableHeaders
@@ -62,7 +63,7 @@ class Pages:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(self._headers)
-                found = message["status"] < 400  # noqa: PLR2004  the first client error
+                found = message["status"] < HTTPStatus.BAD_REQUEST
                 headers["cache-control"] = (
                     "public, max-age=31536000, immutable" if lasting and found else "no-cache"
                 )

@@ -17,7 +17,7 @@ def key_and_certificate() -> tuple[rsa.RSAPrivateKey, str]:
     """
     A private key, and the certificate of its public half in PEM.
 
-    The key is no text: reading one checks its primes, which takes ten times as long as signing with it.
+    The key is no text: reading one checks its primes, which takes far longer than signing with it.
     """
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])

@@ -61,7 +61,7 @@ async def replay(documents: Documents, post: Post, *, function: str = "") -> Rep
         if function and name != function:
             continue
         status = await post(name, body, {"content-type": _content_type(body)})
-        if not 200 <= status < 300:  # noqa: PLR2004  success, as Pub/Sub understands it
+        if not httpx.codes.is_success(status):  # as Pub/Sub understands it
             refused += 1
             continue
         try:

@@ -68,7 +68,7 @@ class _Maker:
             case "number":
                 return self._number(schema, whole=False)
             case "boolean":
-                return self._chance.random() < 0.5  # noqa: PLR2004  either
+                return self._chance.random() < 0.5  # noqa: PLR2004  one is as likely as the other
             case "null":
                 return None
         return self._string(schema, name)

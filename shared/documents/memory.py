@@ -21,6 +21,8 @@ from shared.documents.base import (
 )
 from shared.errors import Conflict, PreconditionLost
 
+_SCALARS = frozenset({str, int, bytes, bool, float, datetime, type(None)})
+
 
 class MemoryDocuments:
     """
@@ -196,9 +198,6 @@ def _copied(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_copied(each) for each in value]
     return value  # all other values of Firestore's are immutable
-
-
-_SCALARS = frozenset({str, int, bytes, bool, float, datetime, type(None)})
 
 
 async def _yield(_operation: str) -> None:

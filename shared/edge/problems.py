@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from shared import errors
@@ -77,7 +78,7 @@ _OPENAI_TYPES = {
 def as_openai_error(error: BaseException, *, request_id: str) -> dict[str, Any]:
     """The body of an error as OpenAI's client libraries read it."""
     problem = problem_of(error)
-    server_side = problem.status >= 500  # noqa: PLR2004  HTTP's server errors
+    server_side = problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR
     usual = ("server_error" if server_side else "invalid_request_error", problem.code.replace("-", "_"))
     kind, code = _OPENAI_TYPES.get(problem.code, usual)
     details = _details(error)

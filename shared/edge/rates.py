@@ -128,7 +128,7 @@ def _blocked(rate: RateClass, by: str, key: str, provided: Services) -> None:
 
 def _tell(most: Iterable[tuple[str, int]]) -> None:
     listed = [f"{name} {count}" for name, count in most]
-    log.warning("limits_met_most", extra={"most_limited": listed})  # nosemgrep: a-log-line-is-a-name  it is
+    log.warning("limits_met_most", extra={"most_limited": listed})  # nosemgrep: a-log-line-is-a-name  hashes
 
 
 @lru_cache(maxsize=4096)

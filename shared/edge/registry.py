@@ -115,11 +115,11 @@ class Passed:
 
 @dataclass(frozen=True, kw_only=True)
 class PassedHeader:
-    """A header that clients may send with a ``POST``, for the documents; *value* is the type of its text."""
+    """A header that clients may send with a ``POST``, for the documents; *value_type* is what it may say."""
 
     name: str
     summary: str
-    value: Any
+    value_type: Any
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ to end its work (settling what was spent) still happens, before the request is n
 import asyncio
 import contextlib
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Protocol, TypeVar
 
 import orjson
@@ -41,7 +41,7 @@ class StreamHandler(Protocol[RequestT_contra]):
     __name__: str
     __module__: str
 
-    def __call__(self, command: RequestT_contra, call: Call, /) -> AsyncIterator[BaseModel]:
+    def __call__(self, command: RequestT_contra, call: Call, /) -> AsyncGenerator[BaseModel, None]:
         """Answer *command*."""
         ...
 
@@ -76,8 +76,8 @@ def streamed_call(
     return decorate
 
 
-async def _last(pieces: AsyncIterator[BaseModel], reply: type[BaseModel]) -> BaseModel:
-    async with contextlib.aclosing(pieces) as each_piece:  # type: ignore[type-var]  # generators have aclose
+async def _last(pieces: AsyncGenerator[BaseModel, None], reply: type[BaseModel]) -> BaseModel:
+    async with contextlib.aclosing(pieces) as each_piece:
         async for piece in each_piece:
             if isinstance(piece, reply):
                 return piece
@@ -94,7 +94,9 @@ class _Streamed(Response):
 
     media_type = _MEDIA_TYPE
 
-    def __init__(self, exchange: Exchange, pieces: AsyncIterator[BaseModel], reply: type[BaseModel]) -> None:
+    def __init__(
+        self, exchange: Exchange, pieces: AsyncGenerator[BaseModel, None], reply: type[BaseModel]
+    ) -> None:
         """Keep *pieces* until they are asked for."""
         self._exchange = exchange
         self._pieces = pieces
@@ -144,7 +146,7 @@ class _Streamed(Response):
             self._waiting.put_nowait(None)
 
     async def _all(self) -> BaseModel:
-        async with contextlib.aclosing(self._pieces) as pieces:  # type: ignore[type-var]  # as above
+        async with contextlib.aclosing(self._pieces) as pieces:
             async for piece in pieces:
                 if isinstance(piece, self._reply):
                     return piece

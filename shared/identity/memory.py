@@ -11,7 +11,7 @@ class MemoryIdentity:
         """Accept the keys of *principals* as their tokens."""
         self._principals = principals
 
-    async def principal(self, token: str, *, at_once: bool = False) -> Principal:  # noqa: ARG002  the port's
+    async def principal(self, token: str, *, at_once: bool = False) -> Principal:  # noqa: ARG002  the port has it, and here nothing is ever revoked
         """See the port."""
         if token not in self._principals:
             message = "the ID token is not valid"

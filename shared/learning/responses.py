@@ -1,5 +1,6 @@
 """What a learner answers: one shape per question type, checked against the question."""
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import Field, StringConstraints
@@ -98,8 +99,8 @@ def check(response: Response, question: Question) -> None:
             pass
 
 
-def _known(named: object, known: set[str], what: str) -> None:
-    for each in named:  # type: ignore[attr-defined]  # any iterable of ids
+def _known(named: Iterable[str], known: set[str], what: str) -> None:
+    for each in named:
         if each not in known:
             message = f"{each!r} is not a {what} of this question"
             raise InvalidRequest(message)

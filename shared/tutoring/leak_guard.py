@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from string import ascii_lowercase
 
 from shared.learning.plain_text import WILDCARD, folded, folded_pattern
 from shared.learning.questions import (
@@ -148,8 +149,8 @@ def _places(right: list[int], question: Question) -> Iterable[str]:
     for index in right:
         for word in ("option", "answer", "choice", "number"):
             yield f"{word} {index + 1}"
-        if index < 26:  # noqa: PLR2004  letters
-            letter = chr(ord("a") + index)
+        if index < len(ascii_lowercase):
+            letter = ascii_lowercase[index]
             yield from (
                 f"option {letter}",
                 f"answer {letter}",

@@ -1,6 +1,7 @@
 """Reads what a model answered as JSON, believing nothing of it."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,7 +48,7 @@ def clamped(value: object, low: int, high: int) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if isinstance(value, float):
-        if value != value:  # noqa: PLR0124  NaN
+        if math.isnan(value):
             return None
         value = max(min(value, _LARGEST), -_LARGEST)
     return max(low, min(high, round(value)))

@@ -100,9 +100,7 @@ def ours(emulators: dict[str, str], upstream: int) -> Iterator[Place]:
             for each in ("LEARNER_DAY", "COURSE_DAY", "TENANT_DAY", "TENANT_MONTH")
         },
     }
-    command = [sys.executable, "-m", "functions_framework", "--asgi", "--target", "openai_proxy"]
-    command += ["--source", str(serving.ROOT / "main.py"), "--host", "127.0.0.1", "--port", str(port)]
-    with process(command, port, cores=_CORE, env=env):
+    with process(serving.command("openai_proxy", serving.ROOT / "main.py", port), port, cores=_CORE, env=env):
         [token] = material.tokens(env, project, ["bench"])
         yield Place("lectern", port, "/v1/chat/completions", {"authorization": f"Bearer {token}"})
 
@@ -112,9 +110,7 @@ def hello() -> Iterator[Place]:
     """A function that does nothing: what the framework and its server can do at most."""
     port = serving.free_port()
     source = Path(__file__).parent / "baseline/hello.py"
-    command = [sys.executable, "-m", "functions_framework", "--asgi", "--target", "hello"]
-    command += ["--source", str(source), "--host", "127.0.0.1", "--port", str(port)]
-    with process(command, port, cores=_CORE):
+    with process(serving.command("hello", source, port), port, cores=_CORE):
         yield Place("hello", port, "/v1/chat/completions", {})
 
 

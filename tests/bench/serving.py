@@ -34,16 +34,20 @@ def environment(emulators: Mapping[str, str], project: str) -> dict[str, str]:
     }
 
 
+def command(target: str, source: Path, port: int) -> list[str]:
+    """How functions-framework serves *target* of *source* on *port*."""
+    framework = [sys.executable, "-m", "functions_framework", "--asgi", "--target", target]
+    return [*framework, "--source", str(source), "--host", "127.0.0.1", "--port", str(port)]
+
+
 @contextmanager
 def served(
     target: str, source: Path, env: Mapping[str, str], *, wait: bool = True, pids: list[int] | None = None
 ) -> Iterator[int]:
     """Serve *target* of *source*, and yield the port; the process, noted in *pids*, ends with the block."""
     port = free_port()
-    command = [sys.executable, "-m", "functions_framework", "--asgi", "--target", target]
-    command += ["--source", str(source), "--host", "127.0.0.1", "--port", str(port)]
     process = subprocess.Popen(
-        command,
+        command(target, source, port),
         cwd=source.parent,
         env=dict(env),
         stdout=subprocess.DEVNULL,

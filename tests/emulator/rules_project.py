@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -158,7 +159,7 @@ def _value(value: Any) -> dict[str, Any]:
         case int():
             return {"integerValue": str(value)}
         case float():
-            finite = value == value and abs(value) != float("inf")  # noqa: PLR0124  # NaN differs from itself
+            finite = math.isfinite(value)
             return {
                 "doubleValue": value
                 if finite

@@ -220,7 +220,7 @@ def _passed_operation(
                 "name": each.name,
                 "in": "header",
                 "description": each.summary,
-                "schema": TypeAdapter(each.value).json_schema(),
+                "schema": TypeAdapter(each.value_type).json_schema(),
             }
             for each in headers
         ]

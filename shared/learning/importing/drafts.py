@@ -179,7 +179,7 @@ def credit_of_percent(percent: Decimal) -> int | None:
     rounded or cut off, means that fraction: 33.3, 66.66 and 66.67 are thirds.
     """
     try:
-        if not -100 <= percent <= 100:  # noqa: PLR2004  per cent
+        if not -100 <= percent <= 100:  # noqa: PLR2004  the scale of per cent
             return None
     except InvalidOperation:  # not a number
         return None
