@@ -38,10 +38,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 class ByFile(LoadScopeScheduling):
-    """Keeps the tests of one file in one worker, and all browser tests, which share one stack."""
+    """
+    Keeps the tests of one file in one worker, and all browser tests, which share one stack.
+
+    Files whose tests take long and share nothing are spread over the workers, test by test.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "tests/browser" if nodeid.startswith("tests/browser/") else nodeid.split("::", 1)[0]
+        file = nodeid.split("::", 1)[0]
+        if file.startswith("tests/browser/"):
+            return "tests/browser"
+        return nodeid if file.removeprefix("tests/") in SPREAD else file
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -54,21 +61,24 @@ LONGEST = (
     "emulator/test_exam_day.py",
     "security/test_access_emulator.py",
     "emulator/test_local_run.py",
-    "emulator/test_faults_points.py",
-    "simulation/test_simulation.py",
     "gateway/test_degrading.py",
     "security/test_answer_keys.py",
 )
 """What takes longest goes first, or one worker would be left with it at the end."""
 
+SPREAD = ("emulator/test_faults_points.py", "simulation/test_simulation.py")
+"""What comes in small pieces goes last: every worker takes of it until nothing is left."""
+
 
 def _when(item: pytest.Item) -> int:
     name = str(item.path.relative_to(HERE))
+    if name in SPREAD:
+        return len(LONGEST) + 1
     return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with its folder, and let the longest begin."""
+    """Mark each test with its folder, let the longest begin, and what can be spread end."""
     items.sort(key=_when)
     for item in items:
         folder = item.path.relative_to(HERE).parts[0]

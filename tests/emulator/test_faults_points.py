@@ -7,7 +7,7 @@ import pytest
 from shared.documents.firestore import FirestoreDocuments
 from tests.checker import Wrong
 from tests.faults import figures
-from tests.faults.crashes import Fault, Journey, Process, count_operations, play
+from tests.faults.crashes import Fault, Journey, Process, begun, count_operations, play
 from tests.mutants import MUTANTS
 
 VISIBLE = (
@@ -41,12 +41,13 @@ async def fresh(emulators):
 @pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name.lower())
 @pytest.mark.parametrize("step", Journey.STEPS)
 async def test_no_fault_at_any_operation_can_be_told_afterwards(fresh, step, fault):
-    operations = await count_operations(fresh(), step)
+    beginning = await begun(fresh(), step)
+    operations = await count_operations(fresh(), beginning)
     assert operations >= 3
     for number in range(operations):
         process = Process(fault, number)
         try:
-            await play(fresh(), step, process)
+            await play(fresh(), beginning, process)
         except Wrong as wrong:
             wrong.add_note(f"{fault.value} {process.operations[number]}, operation {number} of {step}")
             raise
@@ -58,9 +59,10 @@ async def test_no_fault_at_any_operation_can_be_told_afterwards(fresh, step, fau
 async def test_the_naive_variant_is_caught(fresh, name):
     async def search():
         for step in ("merge", "sweep"):
+            beginning = await begun(fresh(), step, MUTANTS[name])
             for fault in (Fault.KILLED_AFTER, Fault.REPLY_LOST):
-                for number in range(await count_operations(fresh(), step)):
-                    await play(fresh(), step, Process(fault, number), MUTANTS[name])
+                for number in range(await count_operations(fresh(), beginning)):
+                    await play(fresh(), beginning, Process(fault, number))
 
     with pytest.raises(Wrong):
         await search()

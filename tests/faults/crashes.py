@@ -7,13 +7,15 @@ sweep runs. The checker says whether anybody can tell.
 """
 
 import asyncio
+import copy
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from shared.documents.base import Create, Documents
+from shared.documents.base import Create, Documents, Version, Write, Written
 from shared.errors import Unavailable
 from shared.learning.answers import AnswerSubmitted, canonical, microseconds
 from shared.learning.assignments import GradingPolicy
@@ -129,6 +131,16 @@ class Journey:
             young=timedelta(0),
         )
 
+    def on(self, documents: Documents) -> "Journey":
+        """Another journey that is as far as this one, on *documents*."""
+        other = copy.copy(self)
+        other._documents = documents
+        other._topic = MemoryTopic()
+        other._topic.messages = list(self._topic.messages)
+        other._archived = dict(self._archived)
+        other._told = Told(dict(self._told.offered), set(self._told.acknowledged))
+        return other
+
     async def begin(self) -> None:
         """Make the assignment."""
         await self._documents.commit(forms.documents_of(self._form, self._began))
@@ -233,28 +245,67 @@ class Journey:
         await check(self._documents, self._told, [self._form], archive=MemoryArchive(self._archived))
 
 
-async def count_operations(documents: Documents, step: str) -> int:
-    """How many operations *step* takes if nothing goes wrong."""
+class _Noted:
+    """A store that remembers what was written to it."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+        self.paths: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._documents, name)
+
+    async def commit(self, writes: Sequence[Write]) -> list[Version]:
+        self.paths.update(write.path for write in writes)
+        return await self._documents.commit(writes)
+
+    async def create_each(self, creations: Sequence[Create]) -> list[Written]:
+        self.paths.update(each.path for each in creations)
+        return await self._documents.create_each(creations)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A journey as it is before one of its steps, and what is stored then; to be gone on with at will."""
+
+    step: str
+    stored: Sequence[Create]
+    journey: Journey
+
+    async def elsewhere(self, documents: Documents) -> Journey:
+        """The same journey on a store that nobody has used."""
+        await documents.commit(self.stored)
+        return self.journey.on(documents)
+
+
+async def begun(documents: Documents, step: str, variant: Variant = SOUND) -> Begun:
+    """The journey up to *step*, in which nothing goes wrong."""
+    noted = _Noted(documents)
+    journey = Journey(noted, variant)
+    await journey.begin()
+    for each in Journey.STEPS[: Journey.STEPS.index(step)]:
+        await journey.step(each, Process())
+    found = await documents.get(sorted(noted.paths))
+    return Begun(step, [Create(each.path, each.fields) for each in found if each is not None], journey)
+
+
+async def count_operations(documents: Documents, begun: Begun) -> int:
+    """How many operations the step takes if nothing goes wrong."""
     process = Process()
-    await play(documents, step, process)
+    await play(documents, begun, process)
     return len(process.operations)
 
 
-async def play(documents: Documents, step: str, process: Process, variant: Variant = SOUND) -> None:
+async def play(documents: Documents, begun: Begun, process: Process) -> None:
     """
-    The journey with *process* at *step*, then the check.
+    The step with *process*, what comes after it, and the checks.
 
     Raises:
         Wrong: an answer was lost or counted twice, or something did not come to its end.
     """
-    journey = Journey(documents, variant)
-    await journey.begin()
-    for each in Journey.STEPS:
-        if each == step:
-            await journey.step(each, process)
-            await journey.check()
-            break
-        await journey.step(each, Process())
+    journey = await begun.elsewhere(documents)
+    await journey.step(begun.step, process)
+    await journey.check()
     # Work goes on from there, with whatever the fault has left behind.
     await journey.step("accept", Process())
     await journey.step("merge", Process())

@@ -4,17 +4,18 @@ import pytest
 
 from shared.documents.memory import MemoryDocuments
 from tests.checker import Wrong
-from tests.faults.crashes import Fault, Journey, Process, count_operations, play
+from tests.faults.crashes import Fault, Journey, Process, begun, count_operations, play
 from tests.simulation.loop import SimulatedLoop
 
 
 @pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name.lower())
 @pytest.mark.parametrize("step", Journey.STEPS)
 def test_no_fault_at_any_operation_can_be_told_afterwards(step, fault):
-    for number in range(SimulatedLoop().run(count_operations(MemoryDocuments(), step))):
+    beginning = SimulatedLoop().run(begun(MemoryDocuments(), step))
+    for number in range(SimulatedLoop().run(count_operations(MemoryDocuments(), beginning))):
         process = Process(fault, number)
         try:
-            SimulatedLoop().run(play(MemoryDocuments(), step, process))
+            SimulatedLoop().run(play(MemoryDocuments(), beginning, process))
         except Wrong as wrong:
             wrong.add_note(f"{fault.value} {process.operations[number]}, operation {number} of {step}")
             raise
