@@ -240,7 +240,6 @@ async def my_results(command: GetAssignment, call: endpoint.Call) -> MyResults:
     services = call.services
     await services.catalog.assignment(call.principal, command.assignment_id)
     grading = await services.catalog.grading(command.assignment_id)
-    keys = await services.catalog.answer_keys(command.assignment_id)
     result = await services.results.of(grading, call.principal.uid)
     return MyResults(
         assignment_id=command.assignment_id,
@@ -255,7 +254,7 @@ async def my_results(command: GetAssignment, call: endpoint.Call) -> MyResults:
                 submitted_at=to_text(each.attempt.submitted_at_micros),
                 response=_response(each),
                 feedback=feedback_for(
-                    each.question, keys[each.question.question_id], each.attempt.response_code
+                    each.question, grading.keys[each.question.question_id], each.attempt.response_code
                 ),
             )
             for each in result.questions

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -10,14 +9,13 @@ from pydantic import Field
 from shared.budgets.base import Payer
 from shared.budgets.prices import AS_OF, Usage
 from shared.catalog.base import CourseRole
+from shared.catalog.catalog import Asked
 from shared.edge import endpoint
 from shared.edge.registry import RateClass
 from shared.errors import BudgetSpent, Conflict, InvalidRequest, LecternError, Unavailable
 from shared.gateway.base import Ask
 from shared.learning.answers import AnswerSubmitted, microseconds, read_response, to_text
-from shared.learning.assignments import Assignment, Grading
 from shared.learning.facts import Digest, DocumentId, Fact, LearnerId
-from shared.learning.questions import AnswerKey, Question
 from shared.learning.responses import TextResponse
 from shared.learning.rubrics import rubric_version
 from shared.ledger.recorded import Place
@@ -227,36 +225,25 @@ async def run_pilot(command: RunPilot, call: endpoint.Call) -> PilotReport:
     return await _report(pilot, at, call, batch, found)
 
 
-@dataclass(frozen=True, slots=True)
-class _At:
-    """A text question of an assignment whose course the caller teaches, and how it is graded."""
-
-    assignment: Assignment
-    question: Question
-    key: AnswerKey
-    grading: Grading
-
-
-async def _question(assignment_id: str, question_id: str, call: endpoint.Call) -> _At:
+async def _question(assignment_id: str, question_id: str, call: endpoint.Call) -> Asked:
+    """A text question of an assignment whose course the caller teaches."""
     catalog = call.services.catalog
-    assignment = await catalog.assignment(call.principal, assignment_id, at_least=CourseRole.TEACHER)
-    question = assignment.question(question_id)
-    if question.type not in evaluating.EVALUATED:
+    at = await catalog.asked(call.principal, assignment_id, question_id, at_least=CourseRole.TEACHER)
+    if at.question.type not in evaluating.EVALUATED:
         raise InvalidRequest("only essays and short texts are evaluated")
-    keys = await catalog.answer_keys(assignment_id)
-    return _At(assignment, question, keys[question_id], await catalog.grading(assignment_id))
+    return at
 
 
-def _payer(at: _At, call: endpoint.Call) -> Payer:
+def _payer(at: Asked, call: endpoint.Call) -> Payer:
     return Payer(uid=call.principal.uid, course_id=at.assignment.course_id)
 
 
-def _text(at: _At, event: AnswerSubmitted) -> str:
+def _text(at: Asked, event: AnswerSubmitted) -> str:
     response = read_response(event.answer, at.question)
     return response.text if isinstance(response, TextResponse) else ""
 
 
-def _task(at: _At, rubric: Rubric, event: AnswerSubmitted | None) -> Task:
+def _task(at: Asked, rubric: Rubric, event: AnswerSubmitted | None) -> Task:
     """An answer (or none) to be evaluated by *rubric*, whoever gave it: without their learner context."""
     answer = _text(at, event) if event is not None else ""
     return Task(at.question, piloting.with_rubric(at.key, rubric), answer, LearnerContext())
@@ -267,7 +254,7 @@ def _ask(task: Task, event: AnswerSubmitted | None) -> Ask:
     return evaluating.ask(task, uid, kind="run_pilot", deadline_seconds=ANSWER_SECONDS)
 
 
-def _check_unchanged(pilot: Pilot, at: _At, call: endpoint.Call) -> None:
+def _check_unchanged(pilot: Pilot, at: Asked, call: endpoint.Call) -> None:
     """
     Compare what was shown with what would run.
 
@@ -298,7 +285,7 @@ class _Batch:
     """The evaluations of one call: some at a time, none that might not end in time."""
 
     def __init__(
-        self, pilot: Pilot, at: _At, call: endpoint.Call, waiting: list[AnswerSubmitted], until: float
+        self, pilot: Pilot, at: Asked, call: endpoint.Call, waiting: list[AnswerSubmitted], until: float
     ) -> None:
         """Evaluate *waiting* until the loop's time is *until*."""
         self._pilot = pilot
@@ -375,7 +362,7 @@ class _Batch:
 
 
 async def _report(
-    pilot: Pilot, at: _At, call: endpoint.Call, batch: _Batch, found: Sequence[PilotEvaluation]
+    pilot: Pilot, at: Asked, call: endpoint.Call, batch: _Batch, found: Sequence[PilotEvaluation]
 ) -> PilotReport:
     usual = evaluating.rubric_of(at.key)
     decided_as = {

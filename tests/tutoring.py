@@ -1,7 +1,7 @@
 """Gateways that answer what a test says, and a class with questions to be helped with."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from shared.budgets.prices import Usage, actual, worst
 from shared.errors import Unavailable
@@ -68,7 +68,7 @@ class FixedGateway:
             raise Unavailable("the model does not answer")
         return self._reply(self._text(ask))
 
-    async def stream(self, ask: Ask, payer) -> AsyncIterator[str | Reply]:
+    async def stream(self, ask: Ask, payer) -> AsyncGenerator[str | Reply, None]:
         self.asks.append(ask)
         self.payers.append(payer)
         self.begun += 1

@@ -18,9 +18,9 @@ from shared.catalog.base import (
     CourseRole,
 )
 from shared.documents.base import Create, Document, Documents, Find, Put, Replace
-from shared.errors import NotAllowed, NotFound, PreconditionLost
+from shared.errors import InvalidRequest, NotAllowed, NotFound, PreconditionLost
 from shared.identity.principal import Principal
-from shared.learning.answers import canonical
+from shared.learning.answers import canonical, takes_answers
 from shared.learning.assignments import Assignment, Grading, GradingPolicy
 from shared.learning.questions import AnswerKey, KeyedQuestion, Question
 
@@ -71,6 +71,19 @@ class _Header(NamedTuple):
 
     assignment: Assignment
     shard_bits: int
+
+
+class Asked(NamedTuple):
+    """One question that takes answers, its assignment, and how it is graded; as it is, never for a client."""
+
+    assignment: Assignment
+    question: Question
+    grading: Grading
+
+    @property
+    def key(self) -> AnswerKey:
+        """The question's key."""
+        return self.grading.keys[self.question.question_id]
 
 
 def _is_there(task: "asyncio.Task[Any]") -> bool:
@@ -300,19 +313,34 @@ class Catalog:
 
     async def grading(self, assignment_id: str) -> Grading:
         """
-        How answers to an assignment are graded; for merging, never for a client.
+        How answers to an assignment are graded; for merging and for feedback, never for a client.
 
         Raises:
             NotFound: there is no such assignment.
         """
         return await self._gradings.get(assignment_id, lambda: self._read_grading(assignment_id))
 
-    async def answer_keys(self, assignment_id: str) -> dict[str, AnswerKey]:
-        """The keys by question id; for feedback on answers already given, never for a client."""
-        [found] = await self._documents.get([f"{ANSWER_KEYS}/{assignment_id}"])
-        if found is None:
-            raise NotFound(_NO_ASSIGNMENT)
-        return _keys_of(found)
+    async def asked(
+        self,
+        principal: Principal,
+        assignment_id: str,
+        question_id: str,
+        *,
+        at_least: CourseRole = CourseRole.STUDENT,
+    ) -> Asked:
+        """
+        A question of an assignment that takes answers, for a principal of its course.
+
+        Raises:
+            NotFound, NotAllowed: as ``assignment``.
+            InvalidRequest: the assignment has no such question, or it takes no answer.
+        """
+        assignment = await self.assignment(principal, assignment_id, at_least=at_least)
+        question = assignment.question(question_id)
+        if not takes_answers(question):
+            message = "this question takes no answer"
+            raise InvalidRequest(message)
+        return Asked(assignment, question, await self.grading(assignment_id))
 
     async def _read_grading(self, assignment_id: str) -> Grading:
         # One round trip: a worker that meets a thousand assignments makes a thousand of these.

@@ -6,7 +6,7 @@ The order of work, after sign-in and rate limits at the border: cache, single fl
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -108,7 +108,7 @@ class Gateway:
             await asyncio.shield(asyncio.ensure_future(settling))
         return cast("Reply", reply), purse.paid
 
-    async def stream(self, ask: Ask, payer: Payer) -> AsyncIterator[str | Reply]:
+    async def stream(self, ask: Ask, payer: Payer) -> AsyncGenerator[str | Reply, None]:
         """
         The reply to *ask* as it is written: pieces of text, at last the whole of it.
 

@@ -1,5 +1,6 @@
 """What an assignment asks and by which rules it is graded."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated
@@ -83,7 +84,7 @@ _REMEMBERED_GRADES = 20_000
 @dataclass(eq=False)
 class Grading:
     """
-    How answers to one form are graded: questions, compiled keys and policy together.
+    How answers to one form are graded: questions, keys (also compiled) and policy together.
 
     Classes answer alike, so grades are remembered by question and answer text.
     """
@@ -91,6 +92,7 @@ class Grading:
     assignment_id: str
     questions: tuple[Question, ...]
     policy: GradingPolicy
+    keys: Mapping[str, AnswerKey]
     graders: "tuple[Grader, ...]"
 
     def __post_init__(self) -> None:
@@ -100,7 +102,7 @@ class Grading:
         self._remembered: dict[tuple[int, str], Grade] = {}
 
     @classmethod
-    def of(cls, assignment: Assignment, keys: dict[str, AnswerKey]) -> "Grading":
+    def of(cls, assignment: Assignment, keys: Mapping[str, AnswerKey]) -> "Grading":
         """Compile the *keys* (by question id) of *assignment*."""
         from shared.learning.grading import compile_grader  # accepting an answer grades nothing
 
@@ -109,6 +111,7 @@ class Grading:
             assignment_id=assignment.assignment_id,
             questions=questions,
             policy=assignment.policy,
+            keys=keys,
             graders=tuple(compile_grader(question, keys[question.question_id]) for question in questions),
         )
 

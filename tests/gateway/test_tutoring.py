@@ -63,7 +63,7 @@ async def test_whatever_the_upstream_does_callers_hear_503_and_answers_are_taken
     lesson, tutor, fault, monkeypatch
 ):
     monkeypatch.setattr("functions.tutor.CHAT_SECONDS", 2.0)
-    monkeypatch.setattr("functions.tutor.EVALUATE_SECONDS", 2.0)
+    monkeypatch.setattr("functions.evaluations.EVALUATE_SECONDS", 2.0)
     await lesson.answers("Sky", {"text": ANSWER})
     tutor.fault = fault
     for name in ("chat", "evaluate_answer"):

@@ -332,11 +332,11 @@ class TestAssignments:
     async def test_what_the_platform_asks_needs_no_principal(self, school):
         added = await add(school)
         assert await school.fresh().unscoped_assignment("quiz") == added
-        assert set(await school.fresh().answer_keys("quiz")) == {each.question_id for each in added.questions}
         grading = await school.fresh().grading("quiz")
         assert grading.assignment_id == "quiz"
         assert grading.policy == added.policy
-        for missing in ("unscoped_assignment", "answer_keys", "grading"):
+        assert set(grading.keys) == {each.question_id for each in added.questions}
+        for missing in ("unscoped_assignment", "grading"):
             kind, message = await refusal(getattr(school.catalog, missing)("none"))
             assert (kind, message) == (NotFound, "there is no such assignment")
 
