@@ -71,7 +71,7 @@ BUDGETS = {
     # Reading.
     "get_assignment": (Cost(3, 0, 0, 3), Cost()),
     "list_assignments": (Cost(2, 0, 0, 2), Cost(1, 0, 0, 1)),
-    "my_results": (Cost(8, 0, 0, 6), Cost(2, 0, 0, 2)),
+    "my_results": (Cost(7, 0, 0, 4), Cost(1, 0, 0, 1)),
     "get_gradebook": (Cost(8, 0, 0, 6), Cost(1, 0, 0, 1)),
     "get_assignment_as_of": (Cost(12, 0, 0, 8), Cost(5, 0, 0, 3)),
     "rebuild_assignment": (Cost(11, 0, 0, 7), Cost(4, 0, 0, 2)),
@@ -87,8 +87,8 @@ BUDGETS = {
     # and its address'), and for each of 4 ceilings a lease, a report and what is left of it given back, and
     # the ledger's entry. The proxy has 3 ceilings where its caller names no course. After half a minute without calls,
     # the ceilings themselves are read again: 4 reads more.
-    "evaluate_answer": (Cost(28, 18, 0, 36), Cost(12, 18, 0, 25)),
-    "chat": (Cost(28, 16, 0, 35), Cost(12, 16, 0, 24)),
+    "evaluate_answer": (Cost(27, 18, 0, 34), Cost(11, 18, 0, 24)),
+    "chat": (Cost(27, 16, 0, 33), Cost(11, 16, 0, 23)),
     "generate_skeleton": (Cost(12, 16, 0, 25), Cost(0, 16, 0, 16)),
     "generate_step": (Cost(12, 15, 0, 24), Cost(1, 15, 0, 16)),
     "openai_proxy": (Cost(8, 12, 0, 18), Cost(0, 12, 0, 12)),
@@ -98,8 +98,8 @@ BUDGETS = {
     "override_evaluation": (Cost(7, 2, 1, 7), Cost(3, 2, 1, 3)),
     "get_agreement": (Cost(5, 0, 0, 5), Cost(1, 0, 0, 1)),
     # Trying a rubric on one answer: the preview; the evaluation of it, with limits and money as above.
-    "preview_pilot": (Cost(22, 1, 0, 18), Cost(12, 1, 0, 12)),
-    "run_pilot": (Cost(26, 16, 0, 37), Cost(12, 16, 0, 26)),
+    "preview_pilot": (Cost(21, 1, 0, 16), Cost(11, 1, 0, 11)),
+    "run_pilot": (Cost(25, 16, 0, 35), Cost(11, 16, 0, 25)),
 }
 """By function: the most that the first call and a later one may cost."""
 

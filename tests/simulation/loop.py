@@ -4,41 +4,13 @@ import asyncio
 import heapq
 from asyncio import events
 from collections import deque
-from collections.abc import Callable, Coroutine
-from contextvars import Context, copy_context
+from collections.abc import Coroutine
+from contextvars import Context
 from typing import Any
 
 
 class Stuck(AssertionError):
     """Nothing is left that could happen, and the work is not done: somebody waits for ever."""
-
-
-class _Callback:
-    """What asyncio's handles are, without their looks for debuggers: most of what a simulation makes."""
-
-    __slots__ = ("_args", "_callback", "_context", "_when", "dropped")
-
-    def __init__(
-        self, when: float, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
-    ) -> None:
-        self._when = when
-        self._callback = callback
-        self._args = args
-        self._context = copy_context() if context is None else context
-        self.dropped = False
-
-    def run(self) -> None:
-        self._context.run(self._callback, *self._args)
-
-    def when(self) -> float:
-        return self._when
-
-    def cancel(self) -> None:
-        self.dropped = True
-        self._args = ()  # what it would have been given may go
-
-    def cancelled(self) -> bool:
-        return self.dropped
 
 
 class SimulatedLoop(asyncio.AbstractEventLoop):
@@ -49,8 +21,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     """
 
     def __init__(self) -> None:
-        self._ready: deque[_Callback] = deque()
-        self._timers: list[tuple[float, int, _Callback]] = []
+        self._ready: deque[asyncio.Handle] = deque()
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._now = 0.0
         self._number = 0
         self._running = False
@@ -89,40 +61,42 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self.run(main())
 
     def _turn(self) -> None:
-        ready = self._ready
-        if not ready:
-            ready.append(self._next_timer())
-        for _ in range(len(ready)):
-            callback = ready.popleft()
-            if not callback.dropped:
+        if not self._ready:
+            while self._timers and self._timers[0][2].cancelled():
+                heapq.heappop(self._timers)
+            if not self._timers:
+                message = "everybody waits, and nothing will happen"
+                raise Stuck(message)
+            when, _, handle = heapq.heappop(self._timers)
+            self._now = max(self._now, when)
+            self._ready.append(handle)
+        for _ in range(len(self._ready)):
+            handle = self._ready.popleft()
+            if not handle.cancelled():
                 self.turns += 1
-                callback.run()
+                handle._run()
 
-    def _next_timer(self) -> _Callback:
-        timers = self._timers
-        while timers:
-            when, _, callback = heapq.heappop(timers)
-            if not callback.dropped:
-                self._now = max(self._now, when)
-                return callback
-        message = "everybody waits, and nothing will happen"
-        raise Stuck(message)
-
-    # What is typed as asyncio's handles can do all that asyncio itself asks of them.
-
-    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Any:
-        handle = _Callback(self._now, callback, args, context)
+    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle
 
-    def call_later(self, delay: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
+    def call_later(
+        self, delay: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
         return self.call_at(self._now + delay, callback, *args, context=context)
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
-        handle = _Callback(when, callback, args, context)
+    def call_at(
+        self, when: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
         self._number += 1
         heapq.heappush(self._timers, (when, self._number, handle))
+        handle._scheduled = True
         return handle
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        pass  # thrown away when its time comes
 
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)
