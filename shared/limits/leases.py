@@ -108,12 +108,13 @@ class _Key:
     """What this process knows of one limit."""
 
     __slots__ = (
-        "asked", "asked_before", "contended", "denied_until", "flight", "granted", "left", "limit", "number",
-        "returning", "seen", "waiting",
+        "asked", "asked_before", "contended", "denied_until", "flight", "granted", "left", "length", "limit",
+        "number", "returning", "seen", "waiting",
     )  # fmt: skip
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
+        self.length = slot_length(limit.seconds)
         self.left = 0  # points of the lease that may be handed out,
         self.number = 0  # until this slot ends
         self.granted = 0  # points of the last lease
@@ -127,14 +128,14 @@ class _Key:
         self.returning = 0  # the slot of which the rest will be given back
 
     @property
-    def slots(self) -> Slots:
-        """The points that are out, as last seen."""
-        return self.seen.slots if self.seen is not None else _NOTHING
+    def known(self) -> "_Seen":
+        """The document as last seen; without any points as long as it was not."""
+        return self.seen if self.seen is not None else _NOTHING
 
     @property
     def ends(self) -> int:
         """When the lease ends."""
-        return (self.number + 1) * slot_length(self.limit.seconds)
+        return (self.number + 1) * self.length
 
     @property
     def path(self) -> str:
@@ -142,15 +143,30 @@ class _Key:
         return f"{RATE_LIMITS}/{self.limit.digest}"
 
 
-@dataclass(frozen=True, slots=True)
 class _Seen:
-    """A document as it was read or written; no version: there was none."""
+    """A document as it was read or written; no version: there was none. Its *slots* stay as they are."""
 
-    version: Version | None
-    slots: Slots
+    __slots__ = ("_all_free_at", "_changes_at", "_counting", "slots", "version")
+
+    def __init__(self, version: Version | None, slots: Slots) -> None:
+        self.version = version
+        self.slots = slots
+        self._counting = 0
+        self._all_free_at = 0
+        self._changes_at = 0
+
+    def standing(self, limit: Limit, now: int) -> tuple[int, int]:
+        """Points that count at *now*, and when all will be free; every call asks, and it seldom changes."""
+        if now >= self._changes_at:
+            self._counting = self.slots.counting(limit, now)
+            self._all_free_at = self.slots.all_free_at(limit)
+            oldest = min(self.slots.points, default=None)
+            self._changes_at = _NEVER if oldest is None else _free_at(oldest, limit.seconds)
+        return self._counting, self._all_free_at
 
 
-_NOTHING = Slots()
+_NEVER = 2**63
+_NOTHING = _Seen(None, Slots())
 
 
 class LeaseLimiter:
@@ -248,7 +264,7 @@ class LeaseLimiter:
         """Lease again, in the background, when a busy lease is nearly used up or nearly over."""
         if key.granted <= key.limit.cost or key.denied_until > now:
             return
-        if key.left <= key.granted // 4 or key.ends - now < slot_length(key.limit.seconds) // 4:
+        if key.left <= key.granted // 4 or key.ends - now < key.length // 4:
             self._flight(key)
 
     async def _lease(self, key: _Key) -> None:
@@ -309,7 +325,7 @@ class LeaseLimiter:
             self._keep(self._return(key, unused, number))
         elif key.left < key.waiting:
             # Who waits beyond the lease need not look again until something is free.
-            key.denied_until = key.slots.free_at(limit, limit.cost)
+            key.denied_until = key.known.slots.free_at(limit, limit.cost)
         elif key.left > key.waiting:
             self._return_later(key, now)
 
@@ -319,7 +335,7 @@ class LeaseLimiter:
         if key.left <= 0 or key.returning == number or key.ends <= now:
             return
         key.returning = number
-        pause = key.ends + slot_length(key.limit.seconds) - now
+        pause = key.ends + key.length - now
 
         async def wait() -> None:
             await asyncio.sleep(pause / MICROSECONDS)
@@ -399,11 +415,12 @@ def _has(key: _Key, limit: Limit, now: int) -> bool:
 def _standing(key: _Key, limit: Limit, now: int, *, taken: bool = False) -> Standing:
     """How a limit stands, as far as this process knows; points that it holds are free."""
     lent = key.left if key.ends > now else 0
-    used = max(key.slots.counting(limit, now) - lent, 0)
-    reset = max(key.slots.all_free_at(limit) - now, 0)
+    counting, all_free_at = key.known.standing(limit, now)
+    used = max(counting - lent, 0)
+    reset = max(all_free_at - now, 0)
     wait = 0
     if not taken and not _has(key, limit, now):
-        wait = max(key.slots.free_at(limit, limit.cost), key.denied_until, now + 1) - now
+        wait = max(key.known.slots.free_at(limit, limit.cost), key.denied_until, now + 1) - now
     return Standing(limit, used, wait, reset)
 
 
