@@ -246,8 +246,10 @@ class Bench:
         direct = found.pop("direct")
         for name, outcomes in found.items():
             more = {users: value(outcomes[users]) - value(direct[users]) for users in IN_FLIGHT}
+            errors = sum(each.errors for each in outcomes.values())
             told = "/".join(f"{more[users]:.2f}" for users in IN_FLIGHT)
-            self._report.row(f"gateway, {name}: added {what}, ms", told, "1/16/64 in flight")
+            beside = "1/16/64 in flight" + (f", {errors} errors" if errors else "")
+            self._report.row(f"gateway, {name}: added {what}, ms", told, beside)
             if name == "lectern":
                 measure = "gateway_added_ttft_ms" if stream else "gateway_added_p50_ms"
                 for users in IN_FLIGHT:
