@@ -1,7 +1,7 @@
 """
 Measures, prints a table, writes ``bench/results.json``.
 
-``python -m tests.bench [--quick] [submitting merging growing starting whole gateway limiting]``: everything by default.
+``python -m tests.bench [--quick] [submitting merging billing growing starting whole gateway limiting]``: everything by default.
 Every figure has a baseline of the same run or a goal beside it; absolute times are only good on a quiet machine.
 """
 
@@ -16,11 +16,12 @@ from tempfile import TemporaryDirectory
 from local.emulators import choose_ports, start
 from local.ports import Ports
 from local.processes import children
-from tests.bench import gateway, growing, limiting, merging, starting, submitting, whole
+from tests.bench import billing, gateway, growing, limiting, merging, starting, submitting, whole
 from tests.bench.report import Report
 
 PARTS = {
     "merging": merging.measure,
+    "billing": billing.measure,
     "growing": growing.measure,
     "submitting": submitting.measure,
     "starting": starting.measure,

@@ -19,6 +19,7 @@ GOALS = {
     "merge_two_workers_ratio": (">=", 1.2),
     "merge_events_per_s_under_load": (">=", 2000.0),
     "billed_ops_per_answer": ("<=", 2.1),
+    "billed_ops_per_answer_by_browser": ("<=", 3.1),
     "flatness_answers_100k": ("<=", 1.15),
     "flatness_assignments_1000": ("<=", 1.15),
     "visible_p95_s": ("<=", 2.0),
