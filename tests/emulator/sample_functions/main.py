@@ -30,6 +30,7 @@ class Nothing(BaseModel):
 
 
 calls: list[dict[str, Any]] = []
+LEISURE_SECONDS = 3.0
 
 
 def deploy(trigger: Trigger) -> Any:
@@ -78,7 +79,7 @@ async def recall(request: Request) -> Response:
 
 
 async def remember(function: str, request: Request) -> Response:
-    """Refuse "fail twice" twice and "poison" for ever; be slow about "slow"."""
+    """Refuse "fail twice" twice and "poison" for ever; be slow about "slow" and slower about "leisurely"."""
     body = await request.body()
     is_push = request.headers.get("content-type") == "application/json"
     text = base64.b64decode(json.loads(body)["message"]["data"]).decode() if is_push else body.decode("latin-1")
@@ -93,6 +94,8 @@ async def remember(function: str, request: Request) -> Response:
     calls.append(call)
     if "slow" in text:
         await asyncio.sleep(0.1)
+    if "leisurely" in text:
+        await asyncio.sleep(LEISURE_SECONDS)
     call["ended"] = time.monotonic()
     refused = "poison" in text or ("fail-twice" in text and earlier < 2)
     return Response(status_code=503 if refused else 204)
