@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Container
 from pathlib import Path
 
 import main
@@ -44,6 +45,7 @@ async def measure(emulators: dict[str, str], report: Report, *, quick: bool) -> 
     report.row("memory of an instance of submit_answer", f"{most:.0f} MiB", f"bare hello {least:.0f} MiB")
     report.measured("memory_mib_submit_answer", most)
     report.measured("gateway_cold_start_ms", _gateway(env, bearer, report, rounds=2 if quick else 5))
+    _each(env, bearer, report, hello=hello, rounds=1 if quick else 3)
     _imports(env, report, rounds=1 if quick else 3)
     await store.close()
 
@@ -60,6 +62,26 @@ def _gateway(env: dict[str, str], bearer: str, report: Report, *, rounds: int) -
     taken = statistics.median(seconds) * 1000
     report.row("cold start of openai_proxy, with its first reply", f"{taken:.0f} ms", "goal 1,000 ms")
     return taken
+
+
+def _each(env: dict[str, str], bearer: str, report: Report, *, hello: float, rounds: int) -> None:
+    """Of every function: seconds until a fresh process has replied to an empty request, and its memory then."""
+    main.load_all()
+    starts: dict[str, float] = {}
+    for name in sorted(deployments()):
+        found = [
+            _first_answer(name, "main.py", env, b"{}", bearer, statuses=range(200, 500))
+            for _ in range(rounds)
+        ]
+        starts[name] = min(second for second, _ in found)
+        report.measured(f"cold_start_ms_{name}", starts[name] * 1000)
+        report.measured(f"memory_mib_{name}_at_first", min(mib for _, mib in found))
+    slowest = max(starts, key=starts.__getitem__)
+    report.row(
+        f"cold start of a function, the slowest ({slowest})",
+        f"{starts[slowest] * 1000:.0f} ms to a first reply",
+        f"bare hello {hello * 1000:.0f} ms",
+    )
 
 
 def _imports(env: dict[str, str], report: Report, *, rounds: int) -> None:
@@ -101,7 +123,14 @@ def _mib(pid: int) -> float:
 
 
 def _first_answer(
-    target: str, source: str, env: dict[str, str], body: bytes, bearer: str, path: str = "/"
+    target: str,
+    source: str,
+    env: dict[str, str],
+    body: bytes,
+    bearer: str,
+    path: str = "/",
+    *,
+    statuses: Container[int] = (200, 202),
 ) -> tuple[float, float]:
     """Seconds to the first answer, and MiB in memory then."""
     pids: list[int] = []
@@ -113,7 +142,7 @@ def _first_answer(
                 headers = {"content-type": "application/json", "authorization": f"Bearer {bearer}"}
                 connection.request("POST", path, body, headers)
                 status = connection.getresponse().status
-                assert status in {200, 202}, status
+                assert status in statuses, (target, status)
                 return time.perf_counter() - began, _mib(pids[0])
             except ConnectionRefusedError:
                 assert time.perf_counter() - began < 30, "the process did not start"
