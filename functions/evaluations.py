@@ -9,6 +9,7 @@ from shared.catalog.base import CourseRole
 from shared.edge import cursors, endpoint
 from shared.edge.registry import RateClass
 from shared.errors import InvalidRequest
+from shared.gateway.base import MARGIN_SECONDS
 from shared.learning.answers import microseconds, read_response, to_text
 from shared.learning.facts import Digest, DocumentId, Fact, LearnerId
 from shared.learning.responses import TextResponse
@@ -20,9 +21,7 @@ from shared.tutoring.records import Decision
 from shared.tutoring.rendering import plain
 
 EVALUATE_SECONDS = 20
-"""The most that callers wait; the model is given a little less, so that an error can still be told."""
-
-_MARGIN_SECONDS = 0.8
+"""The most that callers wait; the model is given less by ``MARGIN_SECONDS``."""
 
 Points = Annotated[int, Field(ge=0, le=1000)]
 
@@ -117,7 +116,7 @@ async def evaluate_answer(command: EvaluateAnswer, call: endpoint.Call) -> Evalu
         return EvaluationReply(evaluation=known)
     task = Task(at.question, at.key, answer, context)
     reply = await services.gateway.complete(
-        evaluating.ask(task, uid, deadline_seconds=EVALUATE_SECONDS - _MARGIN_SECONDS),
+        evaluating.ask(task, uid, deadline_seconds=EVALUATE_SECONDS - MARGIN_SECONDS),
         Payer(uid=uid, course_id=at.assignment.course_id),
     )
     judgement = evaluating.read(reply.text, task)

@@ -13,7 +13,7 @@ from shared.edge import endpoint
 from shared.edge.registry import RateClass
 from shared.edge.streaming import streamed_call
 from shared.errors import InvalidRequest
-from shared.gateway.base import Ask, Reply
+from shared.gateway.base import MARGIN_SECONDS, Ask, Reply
 from shared.learning.facts import DocumentId, Fact
 from shared.tutoring import generating
 from shared.tutoring.generating import ReaderLevel, Skeleton, StepContent
@@ -22,9 +22,8 @@ from shared.tutoring.replies import MAX_REPLY_CHARACTERS
 
 SKELETON_SECONDS = 30
 STEP_SECONDS = 15
-"""The most that callers wait; the model is given a little less, so that an error can still be told."""
+"""The most that callers wait; the model is given less by ``MARGIN_SECONDS``."""
 
-_MARGIN_SECONDS = 0.8
 _LESSON = '"objectives":'
 
 Version = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
@@ -103,7 +102,7 @@ async def generate_skeleton(
         schema=generating.skeleton_schema(),
         accept=lambda text: generating.read_skeleton(text, lesson_count=command.lessons),
         cache=CacheUse("skeleton", {"prompt": generating.SKELETON_PROMPT}),
-        deadline_seconds=SKELETON_SECONDS - _MARGIN_SECONDS,
+        deadline_seconds=SKELETON_SECONDS - MARGIN_SECONDS,
     )
     payer = Payer(uid=call.principal.uid, course_id=command.course_id)
     yield SkeletonProgress(lessons=0, of=command.lessons)
@@ -155,7 +154,7 @@ async def generate_step(command: GenerateStep, call: endpoint.Call) -> StepReply
             schema=generating.step_schema(),
             accept=generating.read_step,
             cache=CacheUse("step", {"prompt": generating.STEP_PROMPT}),
-            deadline_seconds=STEP_SECONDS - _MARGIN_SECONDS,
+            deadline_seconds=STEP_SECONDS - MARGIN_SECONDS,
         ),
         Payer(uid=call.principal.uid, course_id=command.course_id),
     )

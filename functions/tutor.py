@@ -12,7 +12,7 @@ from shared.catalog.catalog import Asked
 from shared.edge import endpoint
 from shared.edge.streaming import streamed_call
 from shared.errors import NotAllowed
-from shared.gateway.base import Ask, Reply
+from shared.gateway.base import MARGIN_SECONDS, Ask, Reply
 from shared.learning.answers import microseconds, read_response, to_text
 from shared.learning.facts import Digest, DocumentId, Fact
 from shared.learning.grading import feedback_for
@@ -25,9 +25,7 @@ from shared.tutoring.questions import plain_text
 from shared.tutoring.rendering import PlainStream
 
 CHAT_SECONDS = 10
-"""The most that callers wait; the model is given a little less, so that an error can still be told."""
-
-_MARGIN_SECONDS = 0.8
+"""The most that callers wait; the model is given less by ``MARGIN_SECONDS``."""
 
 
 class Chat(Fact):
@@ -124,7 +122,7 @@ async def chat(command: Chat, call: endpoint.Call) -> AsyncGenerator[ChatPiece |
         messages=chatting.request(talk),
         max_tokens=chatting.MAX_TOKENS,
         cache=CacheUse("chat", {"prompt": chatting.PROMPT}, uid),
-        deadline_seconds=CHAT_SECONDS - _MARGIN_SECONDS,
+        deadline_seconds=CHAT_SECONDS - MARGIN_SECONDS,
     )
     payer = Payer(uid=uid, course_id=at.assignment.course_id)
     shown, guard = PlainStream(), LeakGuard(Secrets() if talk.may_tell else secrets_of(at.question, at.key))

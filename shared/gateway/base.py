@@ -10,6 +10,9 @@ from shared.caching.base import CacheUse
 CANNED = "built-in-tutor"
 """The ``system_fingerprint`` of replies that no model wrote."""
 
+MARGIN_SECONDS = 0.8
+"""So much less than its callers wait is a model given, so that an error can still be told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:

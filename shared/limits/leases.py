@@ -144,7 +144,7 @@ class _Key:
 
 
 class _Seen:
-    """A document as it was read or written; no version: there was none. Its *slots* stay as they are."""
+    """A document as it was read or written; no version: there was none. Nothing is added to its *slots*."""
 
     __slots__ = ("_all_free_at", "_changes_at", "_counting", "slots", "version")
 

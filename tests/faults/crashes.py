@@ -289,22 +289,22 @@ async def begun(documents: Documents, step: str, variant: Variant = SOUND) -> Be
     return Begun(step, [Create(each.path, each.fields) for each in found if each is not None], journey)
 
 
-async def count_operations(documents: Documents, begun: Begun) -> int:
+async def count_operations(documents: Documents, beginning: Begun) -> int:
     """How many operations the step takes if nothing goes wrong."""
     process = Process()
-    await play(documents, begun, process)
+    await play(documents, beginning, process)
     return len(process.operations)
 
 
-async def play(documents: Documents, begun: Begun, process: Process) -> None:
+async def play(documents: Documents, beginning: Begun, process: Process) -> None:
     """
     The step with *process*, what comes after it, and the checks.
 
     Raises:
         Wrong: an answer was lost or counted twice, or something did not come to its end.
     """
-    journey = await begun.elsewhere(documents)
-    await journey.step(begun.step, process)
+    journey = await beginning.elsewhere(documents)
+    await journey.step(beginning.step, process)
     await journey.check()
     # Work goes on from there, with whatever the fault has left behind.
     await journey.step("accept", Process())
