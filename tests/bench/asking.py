@@ -17,6 +17,13 @@ class Outcome:
     errors: int = 0
     duration: float = 0.0
 
+    def add(self, more: "Outcome") -> None:
+        """Count what came of another while as well."""
+        self.seconds += more.seconds
+        self.first += more.first
+        self.errors += more.errors
+        self.duration += more.duration
+
     @property
     def rate(self) -> float:
         """Good replies a second."""

@@ -2,8 +2,9 @@
 What `openai_proxy` costs beside asking the provider directly, and beside LiteLLM's and Portkey's gateways.
 
 Everything is on: sign-in, rate limits, budgets, metering, logs. One core is the gateway's, the other the
-tutor's and the client's. ``LECTERN_BENCH_PEERS`` names the folder that ``peers/gateways.sh`` has filled;
-without it the rows of the peers are left out.
+tutor's, the client's and the emulators'. All ways stand side by side and are asked in turns, round after
+round, so that a machine that gets slower meanwhile does so for all. ``LECTERN_BENCH_PEERS`` names the folder
+that ``peers/gateways.sh`` has filled; without it the rows of the peers are left out.
 """
 
 import asyncio
@@ -11,8 +12,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -23,6 +24,7 @@ from tests.bench import asking, material, serving
 from tests.bench.report import Report
 
 IN_FLIGHT = (1, 16, 64)
+ROUNDS = 3
 DELAY_MS = 50
 PACE_MS = 5
 _CORES = os.sched_getaffinity(0)
@@ -157,112 +159,117 @@ def portkey(peers: Path, upstream: int) -> Iterator[Place]:
         yield Place("portkey", port, "/v1/chat/completions", headers)
 
 
+Outcomes = dict[tuple[str, int], asking.Outcome]
+"""By way, and by how many were in flight."""
+
+
 class Bench:
     """All measurements of one run."""
 
     def __init__(self, emulators: dict[str, str], report: Report, *, quick: bool) -> None:
         self._emulators = emulators
         self._report = report
-        self._seconds = 1.5 if quick else 5.0
+        self._seconds = 0.5 if quick else 2.0
         found = os.environ.get("LECTERN_BENCH_PEERS", "")
         self._peers = Path(found) if found else None
 
     async def rates(self) -> None:
-        """An upstream that answers at once: how many requests a second one core passes on."""
+        """An upstream that answers at once: how many requests a second one core passes on, or has kept."""
         with ExitStack() as stack:
             upstream = stack.enter_context(tutor())
-            direct = Place("direct", upstream, "/v1/chat/completions", {})
-            found = {"direct": await self._at(direct)}
-            with ours(self._emulators, upstream) as place:
-                await self._warm(place)
-                found["lectern"] = await self._at(place)
-                hits = (await self._one(place.question(same=True), 16)).rate
-                before = await _calls(upstream)
-                again = place.question(same=True, number=1)
-                await asyncio.gather(*(_ask_once(place, again()) for _ in range(500)))
-                same = await _calls(upstream) - before
-            with hello() as place:
-                await self._warm(place)
-                nothing = (await self._one(place.question(same=True), 16)).rate
-            theirs = 0.0
+            places = await self._places(stack, upstream)
+            kept = [places["lectern"], stack.enter_context(hello())]
             if self._peers is not None:
-                with litellm(self._peers, upstream, cache=False) as place:
-                    await self._warm(place)
-                    found["litellm"] = await self._at(place)
-                with portkey(self._peers, upstream) as place:
-                    await self._warm(place)
-                    found["portkey"] = await self._at(place)
-                with litellm(self._peers, upstream, cache=True) as place:
-                    await self._warm(place)
-                    await self._one(place.question(same=True), 1)
-                    theirs = (await self._one(place.question(same=True), 16)).rate
-        for name, outcomes in found.items():
-            told = "/".join(f"{outcomes[users].rate:,.0f}" for users in IN_FLIGHT)
-            errors = sum(each.errors for each in outcomes.values())
-            beside = "1/16/64 in flight" + (f", {errors} errors" if errors else "")
-            self._report.row(f"gateway, {name}: requests/s", told, beside)
+                kept.append(stack.enter_context(litellm(self._peers, upstream, cache=True)))
+            for place in kept:
+                await asking.run(place.question(same=True), users=1, seconds=0.5)
+            found, hits = Outcomes(), Outcomes()
+            for _ in range(ROUNDS):
+                await self._round(places.values(), IN_FLIGHT, found)
+                await self._round(kept, IN_FLIGHT[1:2], hits, same=True)
+            before = await _calls(upstream)
+            again = places["lectern"].question(same=True, number=1)
+            await asyncio.gather(*(_ask_once(places["lectern"], again()) for _ in range(500)))
+            same = await _calls(upstream) - before
+        for name in places:
+            told = "/".join(f"{found[name, users].rate:,.0f}" for users in IN_FLIGHT)
+            self._report.row(f"gateway, {name}: requests/s", told, _beside(name, found))
+        rate = {place.name: hits[place.name, 16].rate for place in kept}
+        ours, nothing, theirs = rate["lectern"], rate["hello"], rate.get("litellm", 0.0)
         beside = f"LiteLLM {theirs:,.0f}, a function that does nothing {nothing:,.0f}"
-        self._report.row("gateway, cache hits/s, 16 in flight", f"{hits:,.0f}", beside)
-        self._report.measured("gateway_hit_rate_16", hits)
-        self._report.measured("gateway_hit_vs_hello", hits / nothing)
+        self._report.row("gateway, cache hits/s, 16 in flight", f"{ours:,.0f}", beside)
+        self._report.measured("gateway_hit_rate_16", ours)
+        self._report.measured("gateway_hit_vs_hello", ours / nothing)
         self._report.row("gateway, 500 identical at once", f"{same} upstream calls", "goal 1")
-        self._report.measured("gateway_rate_16", found["lectern"][16].rate)
+        self._report.measured("gateway_rate_16", found["lectern", 16].rate)
         self._report.measured("gateway_identical_upstream_calls", same)
         for name in ("litellm", "portkey"):
-            if name in found and found[name][16].rate:
-                ratio = found["lectern"][16].rate / found[name][16].rate
+            if name in places and found[name, 16].rate:
+                ratio = found["lectern", 16].rate / found[name, 16].rate
                 self._report.measured(f"gateway_vs_{name}_rate_16", ratio)
         if theirs:
-            self._report.measured("gateway_hit_vs_litellm", hits / theirs)
+            self._report.measured("gateway_hit_vs_litellm", ours / theirs)
 
     async def added(self) -> None:
         """An upstream that takes 50 ms, whole and in a paced stream: what is added to it."""
         for stream in (False, True):
             options = ["--delay-ms", str(DELAY_MS)] + (["--pace-ms", str(PACE_MS)] if stream else [])
-            with tutor(*options) as upstream:
-                found = {
-                    "direct": await self._at(
-                        Place("direct", upstream, "/v1/chat/completions", {}), stream=stream
-                    )
-                }
-                with ours(self._emulators, upstream) as place:
-                    await self._warm(place)
-                    found["lectern"] = await self._at(place, stream=stream)
-                if self._peers is not None:
-                    with litellm(self._peers, upstream, cache=False) as place:
-                        await self._warm(place)
-                        found["litellm"] = await self._at(place, stream=stream)
-                    with portkey(self._peers, upstream) as place:
-                        await self._warm(place)
-                        found["portkey"] = await self._at(place, stream=stream)
-            self._tell(found, stream=stream)
+            with ExitStack() as stack:
+                places = await self._places(stack, stack.enter_context(tutor(*options)))
+                found = Outcomes()
+                for _ in range(ROUNDS):
+                    await self._round(places.values(), IN_FLIGHT, found, stream=stream)
+            self._tell([name for name in places if name != "direct"], found, stream=stream)
 
-    def _tell(self, found: dict[str, dict[int, asking.Outcome]], *, stream: bool) -> None:
+    async def _places(self, stack: ExitStack, upstream: int) -> dict[str, Place]:
+        """The ways to *upstream*, each warm."""
+        places = [
+            Place("direct", upstream, "/v1/chat/completions", {}),
+            stack.enter_context(ours(self._emulators, upstream)),
+        ]
+        if self._peers is not None:
+            places.append(stack.enter_context(litellm(self._peers, upstream, cache=False)))
+            places.append(stack.enter_context(portkey(self._peers, upstream)))
+        for place in places:
+            await asking.run(place.question(), users=4, seconds=0.5)
+        return {place.name: place for place in places}
+
+    async def _round(
+        self,
+        places: Iterable[Place],
+        in_flight: Iterable[int],
+        found: Outcomes,
+        *,
+        stream: bool = False,
+        same: bool = False,
+    ) -> None:
+        """Ask each of *places* for a while, and add to *found* what came of it."""
+        for users in in_flight:
+            for place in places:
+                outcome = await asking.run(
+                    place.question(stream=stream, same=same), users=users, seconds=self._seconds
+                )
+                found.setdefault((place.name, users), asking.Outcome()).add(outcome)
+
+    def _tell(self, names: Iterable[str], found: Outcomes, *, stream: bool) -> None:
         what = "first token" if stream else "p50"
 
         def value(outcome: asking.Outcome) -> float:
             return outcome.first_p50_ms if stream else outcome.p50_ms
 
-        direct = found.pop("direct")
-        for name, outcomes in found.items():
-            more = {users: value(outcomes[users]) - value(direct[users]) for users in IN_FLIGHT}
-            errors = sum(each.errors for each in outcomes.values())
+        for name in names:
+            more = {users: value(found[name, users]) - value(found["direct", users]) for users in IN_FLIGHT}
             told = "/".join(f"{more[users]:.2f}" for users in IN_FLIGHT)
-            beside = "1/16/64 in flight" + (f", {errors} errors" if errors else "")
-            self._report.row(f"gateway, {name}: added {what}, ms", told, beside)
+            self._report.row(f"gateway, {name}: added {what}, ms", told, _beside(name, found))
             if name == "lectern":
                 measure = "gateway_added_ttft_ms" if stream else "gateway_added_p50_ms"
                 for users in IN_FLIGHT:
                     self._report.measured(f"{measure}_{users}", more[users])
 
-    async def _warm(self, place: Place) -> None:
-        await asking.run(place.question(), users=4, seconds=0.5)
 
-    async def _one(self, question: asking.Question, users: int) -> asking.Outcome:
-        return await asking.run(question, users=users, seconds=self._seconds)
-
-    async def _at(self, place: Place, *, stream: bool = False) -> dict[int, asking.Outcome]:
-        return {users: await self._one(place.question(stream=stream), users) for users in IN_FLIGHT}
+def _beside(name: str, found: Outcomes) -> str:
+    errors = sum(outcome.errors for (whose, _), outcome in found.items() if whose == name)
+    return "1/16/64 in flight" + (f", {errors} errors" if errors else "")
 
 
 async def _ask_once(place: Place, request: bytes) -> None:
@@ -279,14 +286,29 @@ async def _calls(port: int) -> int:
 
 
 async def measure(emulators: dict[str, str], report: Report, *, quick: bool) -> None:
-    """Fill *report*; the loop and the client are on the tutor's core."""
-    os.sched_setaffinity(0, _OTHER_CORE)
+    """Fill *report*; the loop, the client and what this process had started are on the tutor's core."""
+    emulating = _children()
+    _keep_to(_OTHER_CORE, [os.getpid(), *emulating])
     try:
         bench = Bench(emulators, report, quick=quick)
         await bench.rates()
         await bench.added()
     finally:
-        os.sched_setaffinity(0, _CORES)
+        _keep_to(_CORES, [os.getpid(), *emulating])
+
+
+def _children() -> list[int]:
+    """The processes that this one has started: the emulators."""
+    lists = Path("/proc/self/task").glob("*/children")
+    return [int(pid) for each in lists for pid in each.read_text().split()]
+
+
+def _keep_to(cores: set[int], processes: Iterable[int]) -> None:
+    """Let every thread of *processes* run on *cores* only."""
+    for pid in processes:
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(ProcessLookupError):  # it has ended
+                os.sched_setaffinity(int(thread.name), cores)
 
 
 if __name__ == "__main__":
