@@ -86,6 +86,7 @@ class Connection(asyncio.Protocol):
         self._failure: str | None = None
         self._size = 0
         self._chunks: list[bytes] = []
+        self._consume: Callable[[bytes], None] | None = None
         self.status = 0
         self.fields: list[tuple[bytes, bytes]] = []
         self.idle_since = 0.0
@@ -154,6 +155,25 @@ class Connection(asyncio.Protocol):
             if self._done:
                 return b""
             await self._wait()
+        return self._taken()
+
+    async def each(self, consume: Callable[[bytes], None]) -> None:
+        """
+        Give *consume* each piece of the body the moment it comes; return once it is over.
+
+        Raises:
+            ConnectionLost: it broke before the end; or whatever *consume* raises.
+        """
+        if self._chunks:
+            consume(self._taken())
+        self._consume = consume
+        try:
+            while not self._done:
+                await self._wait()
+        finally:
+            self._consume = None
+
+    def _taken(self) -> bytes:
         data = b"".join(self._chunks) if len(self._chunks) > 1 else self._chunks[0]
         self._chunks.clear()
         self._size = 0
@@ -203,6 +223,9 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError:
             self.abort()
             return
+        if self._consume is not None:
+            self._hand_over(self._consume)
+            return
         if self._size > (_MOST_BODY if self._for_end else _PAUSE_BYTES):
             if self._for_end:
                 self.abort()
@@ -212,8 +235,23 @@ class Connection(asyncio.Protocol):
         if self._done or (not self._for_end and self.status):
             self._wake()
 
+    def _hand_over(self, consume: Callable[[bytes], None]) -> None:
+        try:
+            if self._chunks:
+                consume(self._taken())
+        except Exception as error:  # noqa: BLE001  whoever waits in each() is told
+            self._consume = None
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_exception(error)
+        if self._done:
+            self._wake()
+
     def eof_received(self) -> None:
-        """The other side has said everything."""
+        """The other side has said everything: of a body without a length, that is the end."""
+        names = {name.lower() for name, _ in self.fields}
+        if self._busy and self.status and not names & {b"content-length", b"transfer-encoding"}:
+            self._done, self._busy = True, False
+            self._wake()
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Tell whoever waits."""
@@ -247,7 +285,6 @@ class Connection(asyncio.Protocol):
             return
         self._done, self._busy = True, False
         if not self._parser.should_keep_alive():
-            self._fail("the other side does not keep connections")
             self._transport.close()
 
 

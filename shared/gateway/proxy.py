@@ -240,10 +240,13 @@ class Relay:
     async def _passed(self, incoming: Incoming) -> Seen | None:
         """Pass on what comes; what it said about itself, if it came to its end."""
         passage = Passage(self._request)
+
+        def pass_on(data: bytes) -> None:
+            if passed := passage.feed(data):
+                self._tell(passed)
+
         try:
-            while data := await incoming.piece():
-                if passed := passage.feed(data):
-                    self._tell(passed)
+            await incoming.each(pass_on)
             return passage.seen()
         except (ConnectionLost, Improper):
             incoming.close(failed=bool(self.listeners))

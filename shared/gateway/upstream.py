@@ -229,6 +229,15 @@ class Incoming:
         """
         return await self._connection.piece()
 
+    async def each(self, consume: Callable[[bytes], None]) -> None:
+        """
+        Give *consume* all bytes the moment they come; return at the end.
+
+        Raises:
+            ConnectionLost: as ``piece``; or whatever *consume* raises.
+        """
+        await self._connection.each(consume)
+
     def abandon(self) -> None:
         """Whoever waits for a piece gets none."""
         self._connection.abort()
