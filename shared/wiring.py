@@ -106,7 +106,7 @@ class Services:
             events_audiences=self.settings.events_audiences,
             events_accounts=self.settings.events_service_accounts,
             emulated=bool(self.settings.auth_emulator_host),
-            now=self.now,
+            now=time.time,
             accounts=accounts,
         )
 

@@ -62,15 +62,23 @@ def current() -> tuple[Bill, ...]:
     return _current.get()
 
 
-@contextmanager
-def bill(function: str = "") -> Iterator[Bill]:
+class bill:  # noqa: N801  reads as the sentence it is: with bill("submit_answer") as spent
     """Collect for *function* what is charged within this block and the tasks that it starts."""
-    mine = Bill(function=function)
-    token = _current.set((mine,))
-    try:
-        yield mine
-    finally:
-        _current.reset(token)
+
+    __slots__ = ("_mine", "_token")
+
+    def __init__(self, function: str = "") -> None:
+        """Begin with nothing."""
+        self._mine = Bill(function=function)
+
+    def __enter__(self) -> Bill:
+        """Charge what follows to this bill."""
+        self._token = _current.set((self._mine,))
+        return self._mine
+
+    def __exit__(self, *_error: object) -> None:
+        """Charge whoever was charged before."""
+        _current.reset(self._token)
 
 
 @contextmanager

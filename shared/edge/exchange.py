@@ -10,8 +10,8 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 import orjson
@@ -89,18 +89,18 @@ class Exchange:
     deployment: Deployment
     settings: Settings
     request_id: str
+    spent: Bill
     callable_envelope: bool = False
     rate: Verdict | None = None
     goes_on: bool = False
     streams: bool = False
     outcome: int = 0
-    began: float = field(default_factory=time.perf_counter)
-    spent: Bill = field(default_factory=Bill)
 
-    @cached_property
-    def fields(self) -> dict[bytes, bytes]:
+    def __post_init__(self) -> None:
+        """Begin."""
+        self.began = time.perf_counter()
+        self.fields: dict[bytes, bytes] = dict(self.request.scope["headers"])
         """The request's headers by their lower-case names; of one that is sent several times, the last."""
-        return dict(self.request.scope["headers"])
 
     def still_billed(self) -> AbstractContextManager[None]:
         """Charge to this request what is charged within the block."""
@@ -115,9 +115,9 @@ async def answer(request: Request, deployment: Deployment, serve: Serve) -> Resp
     """Serve one request of *deployment*; whatever happens, the reply is one of ours, and noted."""
     configure()
     settings = services().settings
-    exchange = Exchange(request, deployment, settings, request_id=os.urandom(16).hex())
     methods = ("GET", "POST") if isinstance(deployment.trigger, PassThrough) else ("POST",)
-    with bill(deployment.name) as exchange.spent:
+    with bill(deployment.name) as spent:
+        exchange = Exchange(request, deployment, settings, os.urandom(16).hex(), spent)
         if request.method == "OPTIONS" and deployment.for_clients:
             response = _preflight(deployment, methods)
         elif request.method not in methods:
@@ -158,10 +158,52 @@ class Failed:
     error: BaseException
 
 
+class Deadline:
+    """
+    As ``asyncio.timeout``: work in this block that is not over after so many *seconds* ends in TimeoutError.
+
+    Every request has one, and nearly none comes to it; asyncio's own can also be moved and asked how it
+    stands, for three times the time.
+    """
+
+    __slots__ = ("_before", "_expired", "_seconds", "_task", "_timer")
+
+    def __init__(self, seconds: float) -> None:
+        """Begin to count when the block is entered."""
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        """Begin to count."""
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
+        if task is None:
+            message = "a deadline is for work in a task"
+            raise RuntimeError(message)
+        self._task = task
+        self._before = task.cancelling()
+        self._expired = False
+        self._timer = loop.call_later(self._seconds, self._expire)
+
+    def _expire(self) -> None:
+        self._expired = True
+        self._task.cancel()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        """
+        End counting.
+
+        Raises:
+            TimeoutError: the work was cancelled because its time was over, and for no other reason.
+        """
+        self._timer.cancel()
+        if self._expired and self._task.uncancel() <= self._before and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+
 async def attempted(exchange: Exchange, work: Awaitable[ResultT]) -> ResultT | Failed:
     """The result of *work* within the function's deadline, or why there is none; outages are logged."""
     try:
-        async with asyncio.timeout(exchange.deployment.deadline_seconds):
+        with Deadline(exchange.deployment.deadline_seconds):
             return await work
     except TimeoutError:
         return Failed(DeadlineExceeded("this took too long"))

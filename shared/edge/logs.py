@@ -53,8 +53,11 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "time": datetime.fromtimestamp(record.created, UTC),
         }
-        told = record.__dict__
-        entry.update({name: told[name] for name in ALLOWED if name in told})
+        if isinstance(record, _Request):
+            entry.update(record.particulars)
+        else:
+            told = record.__dict__
+            entry.update({name: told[name] for name in ALLOWED if name in told})
         if record.exc_info and record.exc_info[1] is not None:
             entry["stack_trace"] = _where(record.exc_info[1])
         return orjson.dumps(entry, default=str).decode()
@@ -105,7 +108,8 @@ class _Request(logging.LogRecord):
     """
 
     def __init__(self, particulars: Mapping[str, object]) -> None:
-        """Say *particulars* of a request that is over."""
+        """Say *particulars* of a request that is over, all of them allowed ones."""
+        self.particulars = particulars
         now = time.time()
         self.__dict__.update(
             particulars,

@@ -24,6 +24,7 @@ _TIMEOUT_SECONDS = 3.0
 _MOST_TOGETHER = 100
 _GATHER_SECONDS = 0.01
 _KEPT = 50_000
+_NEVER: tuple[float, None] = (float("-inf"), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +80,14 @@ class Accounts:
             await self._ask([uid])
             self._judge(uid, signed_in_at)
             return
-        asked_at, _ = self._known.get(uid, (float("-inf"), None))
-        age = self._now() - max(asked_at, issued_at)
-        if age > _FRESH_SECONDS and self._now() >= self._silent_until:
+        asked_at, _ = self._known.get(uid, _NEVER)
+        now = self._now()
+        age = now - max(asked_at, issued_at)
+        if age > _FRESH_SECONDS and now >= self._silent_until:
             answer = self._want(uid)
             if age > _BELIEVED_SECONDS:
                 await asyncio.shield(answer)
-        asked_at, _ = self._known.get(uid, (float("-inf"), None))
+                asked_at, _ = self._known.get(uid, _NEVER)
         if asked_at >= issued_at:  # a token that Auth issued since knows better
             self._judge(uid, signed_in_at)
 

@@ -46,11 +46,13 @@ class FirebaseIdentity:
         events_audiences: Collection[str],
         events_accounts: Collection[str],
         emulated: bool = False,
-        now: Callable[[], datetime],
+        now: Callable[[], float],
         accounts: Accounts | None = None,
     ) -> None:
         """
         Accept tokens of *project*; OIDC tokens for *events_audiences*, of *events_accounts*.
+
+        *now* is in Unix seconds.
 
         Without *accounts*, a token counts until it expires, whatever becomes of its account.
 
@@ -104,7 +106,7 @@ class FirebaseIdentity:
             raise NotSignedIn(_REFUSED)
         key = hashlib.sha256(token.encode()).digest()
         known = self._known.get(key)
-        if known is not None and self._now().timestamp() < known.until:
+        if known is not None and self._now() < known.until:
             return known
         claims = await asyncio.to_thread(self._verify, token)
         principal = Principal(
@@ -113,7 +115,7 @@ class FirebaseIdentity:
             signed_in_at=datetime.fromtimestamp(claims["auth_time"], UTC),
             email=claims.get("email", ""),
         )
-        until = min(float(claims["exp"]), self._now().timestamp() + _MOST_SECONDS_KEPT)
+        until = min(float(claims["exp"]), self._now() + _MOST_SECONDS_KEPT)
         issued_at = claims.get("iat")
         self._known[key] = _Known(
             principal, until, float(issued_at) if isinstance(issued_at, int | float) else 0.0
@@ -125,7 +127,7 @@ class FirebaseIdentity:
     def _verify(self, token: str) -> Mapping[str, Any]:
         """The claims of an ID token; https://firebase.google.com/docs/auth/admin/verify-id-tokens."""
         claims = _unsigned(token) if self._emulated else self._signed(token)
-        now = self._now().timestamp()
+        now = self._now()
         subject, signed_in, expires = (claims.get(name) for name in ("sub", "auth_time", "exp"))
         proper = (
             claims.get("aud") == self._project

@@ -108,15 +108,16 @@ class _Key:
     """What this process knows of one limit."""
 
     __slots__ = (
-        "asked", "asked_before", "contended", "denied_until", "flight", "granted", "left", "length", "limit",
-        "number", "returning", "seen", "waiting",
+        "asked", "asked_before", "contended", "denied_until", "ends", "flight", "granted", "left", "length",
+        "limit", "number", "returning", "seen", "waiting",
     )  # fmt: skip
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
         self.length = slot_length(limit.seconds)
         self.left = 0  # points of the lease that may be handed out,
-        self.number = 0  # until this slot ends
+        self.number = 0  # until this slot
+        self.ends = self.length  # ends
         self.granted = 0  # points of the last lease
         self.asked = 0  # points asked for in this slot,
         self.asked_before = 0  # and in the one before
@@ -131,11 +132,6 @@ class _Key:
     def known(self) -> "_Seen":
         """The document as last seen; without any points as long as it was not."""
         return self.seen if self.seen is not None else _NOTHING
-
-    @property
-    def ends(self) -> int:
-        """When the lease ends."""
-        return (self.number + 1) * self.length
 
     @property
     def path(self) -> str:
@@ -185,9 +181,12 @@ class LeaseLimiter:
         """See the port."""
         metrics.limiter_checks.inc()
         pairs = [(limit, self._key(limit)) for limit in limits]
+        now = self._now()
+        enough = True
         for limit, key in pairs:
             key.asked += limit.cost
-        while True:
+            enough = enough and _has(key, limit, now)
+        while not enough:
             now = self._now()
             lacking = [(limit, key) for limit, key in pairs if not _has(key, limit, now)]
             if not lacking:
@@ -315,7 +314,8 @@ class LeaseLimiter:
         now, limit = self._now(), key.limit
         if key.number != number:
             key.asked_before = key.asked if number == key.number + 1 else 0
-            key.number, key.left, key.asked = number, 0, 0
+            key.number, key.ends = number, (number + 1) * key.length
+            key.left, key.asked = 0, 0
         key.granted = points
         key.left += points
         key.denied_until = 0

@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -57,7 +56,7 @@ def signed_identity(project: str = PROJECT) -> FirebaseIdentity:
         project=project,
         events_audiences=[AUDIENCE],
         events_accounts=[ACCOUNT],
-        now=lambda: datetime.now(UTC),
+        now=time.time,
         accounts=Accounts(Directory(), now=time.time),
     )
     identity.__dict__["_request"] = CertificateServer()

@@ -1,7 +1,6 @@
 """Tokens are checked with our own keys: signature, audience, issuer, times, algorithm, account."""
 
 import time
-from datetime import UTC, datetime
 
 import jwt
 import pytest
@@ -18,7 +17,7 @@ def identity():
         project=PROJECT,
         events_audiences=[AUDIENCE],
         events_accounts=[ACCOUNT],
-        now=lambda: datetime.now(UTC),
+        now=time.time,
     )
     identity.__dict__["_request"] = CertificateServer()
     return identity
@@ -138,7 +137,7 @@ async def test_an_emulated_token_is_for_its_project_and_over_when_it_is_over():
         events_audiences=[],
         events_accounts=[],
         emulated=True,
-        now=lambda: datetime.now(UTC),
+        now=time.time,
     )
 
     def token(**changes):
@@ -160,8 +159,6 @@ async def test_an_emulated_token_is_for_its_project_and_over_when_it_is_over():
 
 
 async def test_without_configured_accounts_everybody_is_refused():
-    closed = FirebaseIdentity(
-        project=PROJECT, events_audiences=[], events_accounts=[], now=lambda: datetime.now(UTC)
-    )
+    closed = FirebaseIdentity(project=PROJECT, events_audiences=[], events_accounts=[], now=time.time)
     with pytest.raises(NotSignedIn):
         await closed.check_platform(platform_token())

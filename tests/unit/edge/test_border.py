@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from shared.edge import exchange
+from shared.edge.exchange import Deadline
 from shared.errors import LecternError, Unavailable
 from shared.topics.base import Message
 from tests.deployed import in_memory
@@ -93,8 +95,7 @@ class TestEnvelopes:
             await asyncio.sleep(60)
 
         app.services.catalog.assignment = slow
-        real = asyncio.timeout
-        monkeypatch.setattr(asyncio, "timeout", lambda seconds: real(seconds / 500))
+        monkeypatch.setattr(exchange, "Deadline", lambda seconds: Deadline(seconds / 500))
         response = await app.call("get_assignment", {"assignmentId": "a"}, uid="ann")
         assert response.status_code == 504
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from shared.edge.logs import JsonLines
+from shared.edge.logs import ALLOWED, JsonLines
 from shared.errors import Unavailable
 from shared.topics.base import Message
 from tests.deployed import in_memory, push_body
@@ -105,6 +105,22 @@ def test_a_log_line_says_where_it_broke_and_not_what_the_library_quoted():
     assert "Firestore: UNAVAILABLE" in line["stack_trace"]
     assert "builtins.KeyError" in line["stack_trace"]
     assert "test_envelopes.py" in line["stack_trace"]
+
+
+async def test_a_requests_line_holds_what_may_be_logged_and_nothing_else(app, caplog):
+    await app.call("get_assignment", {}, uid="ann")
+    record = caplog.records[-1]
+    assert record.message == "request"
+    line = json.loads(JsonLines().format(record))
+    allowed = {name: value for name, value in record.__dict__.items() if name in ALLOWED}
+    assert allowed["status"] == 400
+    assert line == {
+        "severity": "INFO",
+        "message": "request",
+        "logger": "lectern",
+        "time": line["time"],
+        **allowed,
+    }
 
 
 async def test_a_trace_that_is_none_is_not_logged(app, caplog):

@@ -6,7 +6,8 @@ import json
 import functions_framework.aio
 import pytest
 
-from shared.edge import streaming
+from shared.edge import exchange, streaming
+from shared.edge.exchange import Deadline
 from tests.deployed import ROOT, in_memory, replace
 from tests.tutoring import FixedGateway, a_class
 
@@ -194,8 +195,7 @@ async def test_the_deadline_is_that_of_the_whole_stream(app, lesson, monkeypatch
             yield "A beginning that is long enough to leave the guard, surely. "
             await asyncio.sleep(60)
 
-    real = asyncio.timeout
-    monkeypatch.setattr(asyncio, "timeout", lambda seconds: real(seconds / 50))
+    monkeypatch.setattr(exchange, "Deadline", lambda seconds: Deadline(seconds / 50))
     replace(app.services, gateway=Hanging())
     listener = await heard(lesson, {"data": lesson.about("Sky")})
     assert listener.events[-1]["error"]["status"] == "DEADLINE_EXCEEDED"
