@@ -23,6 +23,9 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # Each window else takes three processes of its own, two of which show nothing.
+    "--renderer-process-limit=1",
+    "--process-per-site",
 )
 ROOT = Path(__file__).parents[2]
 
