@@ -154,7 +154,7 @@ async def preview_pilot(command: PreviewPilot, call: endpoint.Call) -> PilotPrev
         draft=command.rubric is not None,
         prompt_version=evaluating.PROMPT,
         model=model,
-        price=(price.prompt, price.cached, price.completion),
+        price=price.numbers,
         sample=tuple(
             SampledAnswer(
                 event_id=event.event_id,
@@ -268,7 +268,7 @@ def _check_unchanged(pilot: Pilot, at: Asked, call: endpoint.Call) -> None:
         "rubric": pilot.rubric if pilot.draft else evaluating.rubric_of(at.key),
         "prompt": evaluating.PROMPT,
         "model": model,
-        "price": (price.prompt, price.cached, price.completion),
+        "price": price.numbers,
     }
     shown = {
         "rubric": pilot.rubric,

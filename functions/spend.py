@@ -23,6 +23,7 @@ _COLUMNS = (
     "model",
     "promptTokens",
     "cachedTokens",
+    "cacheWriteTokens",
     "completionTokens",
     "nanos",
     "reservedNanos",
@@ -145,7 +146,8 @@ def as_csv(entries: list[Mapping[str, Any]]) -> str:
             [
                 each["at"].isoformat(),
                 *(_plain(each[name]) for name in ("uid", "task", "model")),
-                *(each[name] for name in _COLUMNS[4:9]),
+                # Entries from before the provider told what it put into its cache have no such number.
+                *(each.get(name, 0) for name in _COLUMNS[4:10]),
                 _plain(each["id"]),
             ]
         )

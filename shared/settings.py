@@ -101,10 +101,10 @@ class Settings(BaseModel):
     budget_tenant_day_nanos: int = Field(50_000_000_000, ge=0)
     budget_tenant_month_nanos: int = Field(500_000_000_000, ge=0)
     """Ceilings in nano-dollars (1 USD = 1,000,000,000); documents ``budgets/{scope}.{id}`` come first."""
-    prices: dict[str, tuple[int, int, int]] = Field(default_factory=dict)
+    prices: dict[str, tuple[int, int, int] | tuple[int, int, int, int]] = Field(default_factory=dict)
     """
-    Nano-dollars per token by model, as JSON ``{model: [prompt, cached prompt, completion]}``; comes
-    before the built-in table.
+    Nano-dollars per token by model, as JSON ``{model: [prompt, cached prompt, completion]}``, with a
+    fourth for a prompt that is put into the provider's cache; comes before the built-in table.
     """
 
     @property
@@ -125,8 +125,13 @@ class Settings(BaseModel):
     """The provider's key. Without one (or ``none``), only the built-in tutor on this machine is asked."""
     openai_ca_file: str = ""
     """Authorities to trust for the provider's certificate, in PEM, in the place of the system's."""
-    small_model: str = "gpt-4.1-mini"
-    large_model: str = "gpt-4.1"
+    small_model: str = "gpt-6-luna"
+    large_model: str = "gpt-6.1-terra"
+    reasoning_effort: Literal["", "none", "minimal", "low", "medium", "high", "xhigh", "max"] = "none"
+    """
+    How long models that reason do so before they reply, in tokens that are billed and count against
+    the longest reply. Empty: left to the provider.
+    """
     embedding_model: str = "text-embedding-3-small"
     gateway_connections: int = Field(50, ge=1, le=1000)
     """The most connections of one process to the provider."""

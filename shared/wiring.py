@@ -322,7 +322,8 @@ class Services:
         from shared.gateway.gateway import Gateway
 
         models = build.models(self.settings)
-        return Gateway(self.upstream, self.budgets, self.prices, self.caches, models=models)
+        effort = self.settings.reasoning_effort
+        return Gateway(self.upstream, self.budgets, self.prices, self.caches, models=models, effort=effort)
 
     @cached_property
     def proxy(self) -> "Proxy":

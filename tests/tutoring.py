@@ -7,7 +7,7 @@ from shared.budgets.prices import Usage, actual, worst
 from shared.errors import Unavailable
 from shared.gateway.base import Ask, Quote, Reply
 
-MODEL = "gpt-4.1"
+MODEL = "gpt-6.1-terra"
 
 
 def satisfying(schema) -> object:

@@ -15,7 +15,7 @@ from local.tutor.shapes import value_of
 FINGERPRINT = "built-in-tutor"
 """The ``system_fingerprint`` of every reply: a program may tell by it that the reply is canned."""
 
-MODELS = ("gpt-4.1-mini", "gpt-4.1", "text-embedding-3-small")
+MODELS = ("gpt-6-luna", "gpt-6.1-terra", "text-embedding-3-small")
 CREATED = 1_760_000_000
 """Replies are the same every time, their date as well."""
 
@@ -233,7 +233,7 @@ def response(question: Asked, reply: Told, *, usage: bool = True) -> dict[str, A
     if usage:
         body["usage"] = {
             "input_tokens": reply.prompt_tokens,
-            "input_tokens_details": {"cached_tokens": 0},
+            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
             "output_tokens": reply.completion_tokens,
             "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": reply.prompt_tokens + reply.completion_tokens,
@@ -280,7 +280,7 @@ def _usage(reply: Told) -> dict[str, Any]:
         "prompt_tokens": reply.prompt_tokens,
         "completion_tokens": reply.completion_tokens,
         "total_tokens": reply.prompt_tokens + reply.completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": 0},
+        "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": 0},
     }
 

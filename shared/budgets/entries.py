@@ -40,6 +40,7 @@ class SpendEntry(NamedTuple):
     model: str
     prompt_tokens: int
     cached_tokens: int
+    cache_write_tokens: int
     completion_tokens: int
     nanos: int
     reserved_nanos: int
@@ -59,6 +60,7 @@ class SpendEntry(NamedTuple):
             reservation.model,
             usage.prompt_tokens,
             usage.cached_tokens,
+            usage.cache_write_tokens,
             usage.completion_tokens,
             nanos,
             reservation.nanos,
@@ -74,6 +76,7 @@ class SpendEntry(NamedTuple):
             "model": self.model,
             "promptTokens": self.prompt_tokens,
             "cachedTokens": self.cached_tokens,
+            "cacheWriteTokens": self.cache_write_tokens,
             "completionTokens": self.completion_tokens,
             "nanos": self.nanos,
             "reservedNanos": self.reserved_nanos,

@@ -5,47 +5,91 @@ A model that is not in the table cannot be used: money that nobody can reckon is
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
 
 from shared.errors import NotAllowed
 
-AS_OF = date(2025, 8, 7)
-SOURCE = "https://platform.openai.com/docs/pricing"
-"""Where the prices stood on ``AS_OF``; ``LECTERN_PRICES`` replaces or adds without a deployment."""
+AS_OF = date(2026, 10, 27)
+SOURCE = "https://developers.openai.com/api/docs/pricing"
+"""
+Where the prices stood on ``AS_OF``; ``LECTERN_PRICES`` replaces or adds without a deployment.
+
+Those of 2026 were read from copies that agree with each other: the table in LiteLLM 1.106.2,
+https://docs.litellm.ai/blog/gpt-6-1-terra, https://github.com/TheKrush/PromptFuel/releases.
+"""
+LONG_PROMPT_TOKENS = 272_000
+"""Beyond these, OpenAI bills a whole request at up to twice the price; no request here may be so large."""
 
 _SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
-_FRAMING_TOKENS = 64
+FRAMING_TOKENS = 64
 """What a chat template adds to a request: a few tokens for each message, far below its JSON's bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Nano-dollars for one token that is sent, sent and found in the provider's cache, and written."""
+    """
+    Nano-dollars for one token that is sent, sent and found in the provider's cache, and replied.
+
+    ``cache_write`` is for one that is sent and put into that cache, for half an hour; 0 where that costs
+    nothing more.
+    """
 
     prompt: int
     cached: int
     completion: int
+    cache_write: int = 0
+
+    @property
+    def written(self) -> int:
+        """For one token that is sent and put into the provider's cache."""
+        return self.cache_write or self.prompt
+
+    @property
+    def numbers(self) -> tuple[int, int, int, int]:
+        """All of it, as settings have it."""
+        return self.prompt, self.cached, self.completion, self.written
 
 
 class Usage(NamedTuple):
-    """Tokens as the provider reports them; ``cached_tokens`` are among ``prompt_tokens``."""
+    """
+    Tokens as the provider reports them.
+
+    ``cached_tokens`` (found in its cache) and ``cache_write_tokens`` (put there) are among
+    ``prompt_tokens``.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
 
 
 PRICES: Mapping[str, Price] = {
-    "gpt-4o-mini": Price(150, 75, 600),
-    "gpt-4.1": Price(2_000, 500, 8_000),
-    "gpt-4.1-mini": Price(400, 100, 1_600),
-    "gpt-4.1-nano": Price(100, 25, 400),
+    "gpt-6.1-sol": Price(2_000, 100, 10_000, 2_500),
+    "gpt-6.1-terra": Price(1_000, 50, 5_000, 1_250),
+    "gpt-6-astra": Price(10_000, 1_000, 50_000, 12_500),
+    "gpt-6-sol": Price(2_000, 200, 10_000, 2_500),
+    "gpt-6-luna": Price(100, 10, 500, 125),
+    "gpt-5.6-sol": Price(4_000, 400, 20_000, 5_000),
+    "gpt-5.6-terra": Price(2_000, 200, 12_000, 2_500),
+    "gpt-5.6-luna": Price(200, 20, 1_200, 250),
+    "gpt-5.5": Price(5_000, 500, 30_000),
+    "gpt-5.4": Price(2_500, 250, 15_000),
+    "gpt-5.4-mini": Price(750, 75, 4_500),
+    "gpt-5.4-nano": Price(200, 20, 1_250),
+    "gpt-5.2": Price(1_750, 175, 14_000),
+    "gpt-5.1": Price(1_250, 125, 10_000),
+    # OpenAI shuts these three down on 2026-12-11,
     "gpt-5": Price(1_250, 125, 10_000),
     "gpt-5-mini": Price(250, 25, 2_000),
     "gpt-5-nano": Price(50, 5, 400),
+    # and these on 2027-01-14: https://developers.openai.com/api/docs/deprecations
+    "gpt-4.1": Price(2_000, 500, 8_000),
+    "gpt-4.1-mini": Price(400, 100, 1_600),
+    "gpt-4o-mini": Price(150, 75, 600),
     "text-embedding-3-small": Price(20, 20, 0),
     "text-embedding-3-large": Price(130, 130, 0),
     # The built-in tutor costs nothing; it has a price so that budgets are at work locally, too.
@@ -56,8 +100,8 @@ PRICES: Mapping[str, Price] = {
 class PriceTable:
     """The prices in force: ``PRICES``, and what settings put in their place."""
 
-    def __init__(self, replaced: Mapping[str, tuple[int, int, int]] | None = None) -> None:
-        """Use *replaced* (prompt, cached, completion by model) before ``PRICES``."""
+    def __init__(self, replaced: Mapping[str, Sequence[int]] | None = None) -> None:
+        """Use *replaced* (prompt, cached, completion, perhaps cache write, by model) before ``PRICES``."""
         self._prices = {**PRICES, **{name: Price(*each) for name, each in (replaced or {}).items()}}
 
     def of(self, model: str) -> Price:
@@ -80,14 +124,17 @@ class PriceTable:
         *prompt_bytes* is the size of the request's body: a token is at least one byte of it.
         """
         price = self.of(model)
-        return attempts * ((prompt_bytes + _FRAMING_TOKENS) * price.prompt + max_tokens * price.completion)
+        each = max(price.prompt, price.written)
+        return attempts * ((prompt_bytes + FRAMING_TOKENS) * each + max_tokens * price.completion)
 
     def actual(self, model: str, usage: Usage) -> int:
         """What a call did cost, in nano-dollars."""
         price = self.of(model)
         cached = min(max(usage.cached_tokens, 0), usage.prompt_tokens)
-        fresh = usage.prompt_tokens - cached
-        return fresh * price.prompt + cached * price.cached + usage.completion_tokens * price.completion
+        written = min(max(usage.cache_write_tokens, 0), usage.prompt_tokens - cached)
+        fresh = usage.prompt_tokens - cached - written
+        prompt = fresh * price.prompt + cached * price.cached + written * price.written
+        return prompt + usage.completion_tokens * price.completion
 
 
 _TABLE = PriceTable()

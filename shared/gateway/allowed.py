@@ -4,6 +4,7 @@ What clients of the proxy may ask, by role: pure.
 A request is rebuilt from what is allowed in it; whatever else it names is refused, not dropped.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -15,21 +16,29 @@ from shared.errors import InvalidRequest, NotAllowed, NotFound
 CHAT = "/chat/completions"
 RESPONSES = "/responses"
 EMBEDDINGS = "/embeddings"
+NO_EFFORT = "none"
+"""The effort of a model that could reason and does not."""
 
 _MOST_MESSAGES = 200
 _MOST_INPUTS = 64
 _MOST_STOPS = 4
+_REASONS = re.compile(r"gpt-(?:[5-9]|\d\d)|o\d")
 REMEMBERED, REMEMBERED_BYTES = 256, 4096
 """How many of the latest requests are known by their bytes, if they have so few."""
 
 
 class Allowance(NamedTuple):
-    """What one role may ask: which models, how many tokens of reply, and whether with tools."""
+    """
+    What one role may ask: which models, how many tokens of reply, and whether with tools.
+
+    *effort* is how long a model that reasons does so unless the client says; empty: as the provider likes.
+    """
 
     models: tuple[str, ...]
     embedding_models: tuple[str, ...]
     most_tokens: int
     tools: bool
+    effort: str = ""
 
 
 class Passing(NamedTuple):
@@ -55,6 +64,11 @@ def passing(path: str, raw: bytes, allowance: Allowance) -> Passing:
     """
     # What is asked again is asked in the same bytes: the latest small bodies need no second reading.
     return _remembered(path, raw, allowance) if len(raw) <= REMEMBERED_BYTES else _read(path, raw, allowance)
+
+
+def reasons(model: str) -> bool:
+    """Whether *model* is one of OpenAI's that reason before they reply, by its name."""
+    return _REASONS.match(model) is not None
 
 
 def _read(path: str, raw: bytes, allowance: Allowance) -> Passing:
@@ -117,6 +131,8 @@ def _chat(body: dict[str, Any], allowance: Allowance) -> Passing:
     body["max_completion_tokens"] = most = min(
         most, _bounded("max_tokens", body.pop("max_tokens", None), allowance)
     )
+    if allowance.effort and reasons(body["model"]):
+        body.setdefault("reasoning_effort", allowance.effort)
     usage_wanted = bool(body.pop("stream_options", {}).get("include_usage"))
     if body.get("stream"):
         # Usage is metered whether the client wants to know it or not.
@@ -130,6 +146,8 @@ def _response(body: dict[str, Any], allowance: Allowance) -> Passing:
         raise _invalid("input", "is missing")
     most = _bounded("max_output_tokens", body.get("max_output_tokens"), allowance)
     body["max_output_tokens"] = most
+    if allowance.effort and reasons(body["model"]):
+        body["reasoning"] = {"effort": allowance.effort, **body.get("reasoning", {})}
     body["store"] = False  # else the provider would keep what learners write
     form = body.get("text", {}).get("format", {}).get("type", "text")
     return _passing(RESPONSES, body, most_tokens=most, usage_wanted=True, json_wanted=form != "text")
@@ -194,6 +212,13 @@ def _one(value: object) -> bool:
 
 def _object(value: object) -> bool:
     return isinstance(value, dict)
+
+
+def _reasoning(value: object) -> bool:
+    """How long, and whether it is told; not in which mode, which may have a price of its own."""
+    return (
+        isinstance(value, dict) and value.keys() <= {"effort", "summary"} and all(map(_text, value.values()))
+    )
 
 
 def _stream_options(value: object) -> bool:
@@ -297,5 +322,5 @@ _TOOLS: Mapping[str, Mapping[str, Callable[[object], bool]]] = {
         "logprobs": _yes_or_no,
         "top_logprobs": _count,
     },
-    RESPONSES: {"reasoning": _object},
+    RESPONSES: {"reasoning": _reasoning},
 }

@@ -34,6 +34,11 @@ def allowance(settings: Settings, *, teacher: bool) -> Allowance:
     """What clients of the proxy may ask."""
     embeddings = (settings.embedding_model,)
     if not teacher:
-        return Allowance((settings.small_model,), embeddings, settings.proxy_student_tokens, tools=False)
+        names: tuple[str, ...] = (settings.small_model,)
+        return Allowance(
+            names, embeddings, settings.proxy_student_tokens, tools=False, effort=settings.reasoning_effort
+        )
     names = tuple(dict.fromkeys([settings.small_model, settings.large_model]))
-    return Allowance(names, embeddings, settings.proxy_teacher_tokens, tools=True)
+    return Allowance(
+        names, embeddings, settings.proxy_teacher_tokens, tools=True, effort=settings.reasoning_effort
+    )

@@ -19,6 +19,7 @@ from shared.caching.base import CacheUse
 from shared.caching.caches import Caches, Made
 from shared.caching.keys import Key
 from shared.errors import Unavailable
+from shared.gateway.allowed import NO_EFFORT, reasons
 from shared.gateway.base import Ask, Quote, Reply
 from shared.gateway.connections import ConnectionLost
 from shared.gateway.paying import Purse
@@ -27,7 +28,6 @@ from shared.gateway.upstream import ATTEMPTS, Call, Improper, Upstream
 
 CHAT = "/chat/completions"
 _NOT_SET_UP = "no model is set up here"
-_NO_TEMPERATURE = ("gpt-5", "o1", "o3", "o4")
 
 
 class Gateway:
@@ -41,13 +41,15 @@ class Gateway:
         caches: Caches,
         *,
         models: Mapping[str, str],
+        effort: str = "",
     ) -> None:
-        """Ask *upstream*, if there is one, for the *models* of each size."""
+        """Ask *upstream*, if there is one, for the *models* of each size, reasoning with *effort* at most."""
         self._upstream = upstream
         self._budgets = budgets
         self._prices = prices
         self._caches = caches
         self._models = models
+        self._effort = effort
 
     def model_of(self, ask: Ask) -> str:
         """The name of the model that *ask* goes to."""
@@ -171,6 +173,7 @@ class Gateway:
             "messages": list(ask.messages),
             "maxTokens": ask.max_tokens,
             "temperature": ask.temperature,
+            "effort": self._effort,
             "schema": ask.schema,
         }
         request = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
@@ -190,8 +193,10 @@ class Gateway:
             "messages": list(ask.messages),
             "max_completion_tokens": ask.max_tokens,
         }
-        if not model.startswith(_NO_TEMPERATURE):
-            body["temperature"] = ask.temperature
+        if reasons(model) and self._effort:
+            body["reasoning_effort"] = self._effort
+        if not reasons(model) or self._effort == NO_EFFORT:
+            body["temperature"] = ask.temperature  # models that reason take none while they do
         if ask.schema is not None:
             form = {"name": ask.task, "strict": True, "schema": ask.schema}
             body["response_format"] = {"type": "json_schema", "json_schema": form}
@@ -206,7 +211,7 @@ def _packed(reply: Reply) -> bytes:
         {
             "text": reply.text,
             "model": reply.model,
-            "usage": [reply.usage.prompt_tokens, reply.usage.completion_tokens, reply.usage.cached_tokens],
+            "usage": list(reply.usage),
             "canned": reply.canned,
             "finishReason": reply.finish_reason,
         }

@@ -38,11 +38,11 @@ def usage_of(told: object) -> Usage | None:
     prompt = told.get("prompt_tokens", told.get("input_tokens"))
     completion = told.get("completion_tokens", told.get("output_tokens", 0))
     details = told.get("prompt_tokens_details", told.get("input_tokens_details"))
-    cached = details.get("cached_tokens", 0) if isinstance(details, dict) else 0
-    counts = [
-        each for each in (prompt, completion, cached) if isinstance(each, int) and 0 <= each < _MOST_TOKENS
-    ]
-    return Usage(*counts) if len(counts) == len(("prompt", "completion", "cached")) else None
+    if not isinstance(details, dict):
+        details = {}
+    tokens = (prompt, completion, details.get("cached_tokens", 0), details.get("cache_write_tokens") or 0)
+    counts = [each for each in tokens if isinstance(each, int) and 0 <= each < _MOST_TOKENS]
+    return Usage(*counts) if len(counts) == len(tokens) else None
 
 
 class Streamed:

@@ -43,7 +43,7 @@ class Pilot(Fact):
     What was shown to a teacher and may run, immutable; ``pilots/{pilotId}``.
 
     ``draft``: the rubric came with the call, and is not the question's. ``price`` is in nano-dollars for a
-    token that is sent, sent and found in the provider's cache, and written.
+    token that is sent, sent and found in the provider's cache, replied, and sent and put into that cache.
     """
 
     assignment_id: DocumentId
@@ -52,7 +52,7 @@ class Pilot(Fact):
     draft: bool
     prompt_version: str
     model: str
-    price: tuple[int, int, int]
+    price: tuple[int, int, int] | tuple[int, int, int, int]
     sample: Annotated[tuple[SampledAnswer, ...], Field(max_length=MAX_SAMPLE)]
 
     @property

@@ -63,7 +63,7 @@ class Question:
         number, moment = (self._same, 0) if self._same is not None else (next(self._numbers), time.time_ns())
         question = f"Question {number}, {moment}: why is the sky blue?"
         body = {
-            "model": "gpt-4.1-mini",
+            "model": "gpt-6-luna",
             "messages": [{"role": "user", "content": question}],
             "max_tokens": 64,
         }

@@ -124,8 +124,8 @@ def litellm(peers: Path, upstream: int, *, cache: bool) -> Iterator[Place]:
     config = peers / f"litellm-{port}.yaml"
     kept = "litellm_settings: {cache: true, cache_params: {type: local}}\n" if cache else ""
     config.write_text(
-        "model_list:\n  - model_name: gpt-4.1-mini\n    litellm_params:\n"
-        f"      {{model: openai/gpt-4.1-mini, api_base: 'http://127.0.0.1:{upstream}/v1', api_key: x}}\n"
+        "model_list:\n  - model_name: gpt-6-luna\n    litellm_params:\n"
+        f"      {{model: openai/gpt-6-luna, api_base: 'http://127.0.0.1:{upstream}/v1', api_key: x}}\n"
         f"general_settings: {{master_key: sk-bench}}\n{kept}"
     )
     command = [str(peers / "venv/bin/litellm"), "--config", str(config), "--host", "127.0.0.1"]

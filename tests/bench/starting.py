@@ -52,7 +52,7 @@ async def measure(emulators: dict[str, str], report: Report, *, quick: bool) -> 
 
 def _gateway(env: dict[str, str], bearer: str, report: Report, *, rounds: int) -> float:
     """Milliseconds until a fresh `openai_proxy` has passed on a first reply of the built-in tutor's."""
-    body = {"model": "gpt-4.1-mini", "messages": [{"role": "user", "content": "Why?"}], "max_tokens": 64}
+    body = {"model": "gpt-6-luna", "messages": [{"role": "user", "content": "Why?"}], "max_tokens": 64}
     asked, path = json.dumps(body).encode(), "/v1/chat/completions"
     with gateway.tutor() as upstream:
         env = {**env, "LECTERN_OPENAI_BASE_URL": f"http://127.0.0.1:{upstream}/v1"}

@@ -308,7 +308,7 @@ async def generate_step(app, school, prepared):
 
 async def openai_proxy(app, school, _prepared):
     messages = [{"role": "user", "content": f"Why, the {school.round}th time?"}]
-    request = {"model": "gpt-4.1-mini", "messages": messages}
+    request = {"model": "gpt-6-luna", "messages": messages}
     response = await app.call("openai_proxy", request, uid="ann", path="/v1/chat/completions")
     assert response.status_code == 200, response.text
 

@@ -4,7 +4,7 @@ import OpenAI from "openai";
 const [baseURL, key, teacherKey, nobody, busy] = process.argv.slice(2);
 const client = new OpenAI({ baseURL, apiKey: key, maxRetries: 0 });
 const teacher = new OpenAI({ baseURL, apiKey: teacherKey, maxRetries: 0 });
-const model = "gpt-4.1-mini";
+const model = "gpt-6-luna";
 const messages = [{ role: "user", content: "Why is the sky blue?" }];
 const tools = [{ type: "function", function: { name: "f", parameters: { type: "object", properties: {} } } }];
 const seen = {};
@@ -50,7 +50,7 @@ for await (const each of client.models.list()) seen.models.push(each.id);
 
 seen.tools = await failure(() => client.chat.completions.create({ model, messages, tools }));
 seen.teacherTools = (await teacher.chat.completions.create({ model, messages, tools })).choices.length;
-seen.unknownModel = await failure(() => client.chat.completions.create({ model: "gpt-4.1", messages }));
+seen.unknownModel = await failure(() => client.chat.completions.create({ model: "gpt-6.1-terra", messages }));
 seen.refused = await failure(() => client.chat.completions.create({ model, messages, n: 3 }));
 const stranger = new OpenAI({ baseURL, apiKey: nobody, maxRetries: 0 });
 seen.stranger = await failure(() => stranger.models.list());

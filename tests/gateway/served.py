@@ -51,7 +51,7 @@ class Served:
 
     async def chat(self, text="why?", uid="ann", headers=None, **more):
         """A chat completion through the proxy."""
-        body = {"model": "gpt-4.1-mini", "messages": [{"role": "user", "content": text}], **more}
+        body = {"model": "gpt-6-luna", "messages": [{"role": "user", "content": text}], **more}
         return await self.post("openai_proxy/v1/chat/completions", body, uid, **(headers or {}))
 
     async def figures(self, uid="ann"):

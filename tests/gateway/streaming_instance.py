@@ -20,7 +20,7 @@ async def main(count: int, leaving: int, text: str) -> None:
     """Let *count* readers ask, of whom the first *leaving* go away soon; tell what the others were told."""
     services = Services(get_settings())
     services.__dict__["budgets"] = MemoryBudgets(Ceilings(*[10**12] * 5), now=services.now)
-    body = {"model": "gpt-4.1-mini", "messages": [{"role": "user", "content": text}], "stream": True}
+    body = {"model": "gpt-6-luna", "messages": [{"role": "user", "content": text}], "stream": True}
     request = passing(CHAT, orjson.dumps(body), allowance(services.settings, teacher=False))
 
     async def read() -> str:

@@ -124,7 +124,7 @@ async def asked_of_everything(lesson, mode):
             {"uid": uid},
         ),
         "openai_proxy": (
-            {"model": "gpt-4.1-mini", "messages": messages},
+            {"model": "gpt-6-luna", "messages": messages},
             {"uid": uid, "path": "/v1/chat/completions"},
         ),
         "run_pilot": (

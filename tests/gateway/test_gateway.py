@@ -53,7 +53,9 @@ def budgets(**ceilings):
 
 def gateway(settings, money):
     models = build.models(settings)
-    return Gateway(build.upstream(settings), money, PriceTable(), Caches(Keys(b"secret")), models=models)
+    effort = settings.reasoning_effort
+    parts = (build.upstream(settings), money, PriceTable(), Caches(Keys(b"secret")))
+    return Gateway(*parts, models=models, effort=effort)
 
 
 @pytest.fixture
@@ -83,13 +85,14 @@ async def test_a_reply_is_read_and_paid_for(asked, tutor, money):
     assert path == "/v1/chat/completions"
     assert "authorization" not in headers
     assert body == {
-        "model": "gpt-4.1-mini",
+        "model": "gpt-6-luna",
         "messages": [{"role": "system", "content": "Help."}, {"role": "user", "content": "why?"}],
         "max_completion_tokens": 100,
+        "reasoning_effort": "none",
         "temperature": 0.0,
     }
     day = await figures(money)
-    assert day.spent_nanos == 400 * reply.usage.prompt_tokens + 1600 * reply.usage.completion_tokens
+    assert day.spent_nanos == 100 * reply.usage.prompt_tokens + 500 * reply.usage.completion_tokens
     assert day.reserved_nanos == 0
 
 
@@ -101,7 +104,7 @@ async def test_a_streamed_reply_comes_in_pieces_and_is_the_same(asked, tutor, mo
     whole = await asked.complete(ask(), PAYER)
     assert (whole.text, whole.usage) == (last.text, last.usage)
     day = await figures(money)
-    assert day.spent_nanos == 2 * (400 * last.usage.prompt_tokens + 1600 * last.usage.completion_tokens)
+    assert day.spent_nanos == 2 * (100 * last.usage.prompt_tokens + 500 * last.usage.completion_tokens)
     assert tutor.connections == 1
 
 

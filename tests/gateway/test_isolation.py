@@ -72,7 +72,7 @@ async def test_an_entry_of_another_owner_is_not_served(place, tutor):
 
 async def test_one_reader_who_leaves_takes_no_other_along(place, tutor):
     tutor.pace_seconds = 0.02
-    body = {"model": "gpt-4.1-mini", "messages": [{"role": "user", "content": "shared"}], "stream": True}
+    body = {"model": "gpt-6-luna", "messages": [{"role": "user", "content": "shared"}], "stream": True}
     url, headers = f"{place.openai}/chat/completions", {"authorization": "Bearer ann"}
 
     async def leave():
@@ -93,7 +93,7 @@ async def test_one_reader_who_leaves_takes_no_other_along(place, tutor):
 
 async def test_the_provider_is_told_to_stop_when_the_last_reader_has_gone(place, tutor):
     tutor.pace_seconds = 0.1
-    body = {"model": "gpt-4.1-mini", "messages": [{"role": "user", "content": "gone"}], "stream": True}
+    body = {"model": "gpt-6-luna", "messages": [{"role": "user", "content": "gone"}], "stream": True}
     async with (
         httpx.AsyncClient() as client,
         client.stream(
@@ -123,7 +123,7 @@ async def test_a_thousand_cancelled_calls_and_each_next_learner_gets_their_own(p
     allowed = allowance(place.services.settings, teacher=False)
 
     def request(text, *, stream):
-        raw = b'{"model":"gpt-4.1-mini","messages":[{"role":"user","content":"%b"}]%b}' % (
+        raw = b'{"model":"gpt-6-luna","messages":[{"role":"user","content":"%b"}]%b}' % (
             text.encode(),
             b',"stream":true' if stream else b"",
         )

@@ -151,7 +151,7 @@ async def test_where_no_model_is_set_up_the_cost_is_told_and_a_run_ends_at_once(
         lesson = await a_class(app)
         await lesson.answers("Sky", {"text": ANSWER})
         preview = await previewed(lesson)
-        assert (preview["answers"], preview["model"]) == (1, "gpt-4.1")
+        assert (preview["answers"], preview["model"]) == (1, "gpt-6.1-terra")
         report = await run(lesson, preview)
         assert (report["ended"], report["left"], report["retryAfterSeconds"]) == ("outage", 1, 60)
         assert (await spend_of(lesson))[0]["spentNanos"] == 0
@@ -173,7 +173,7 @@ async def test_a_model_without_a_price_is_not_tried(tutor):
 async def test_a_price_that_the_settings_change_is_a_conflict_in_the_next_process(lesson, tutor):
     preview = await previewed(lesson)
     services = lesson.app.services
-    replace(services, settings=services.settings.model_copy(update={"prices": {"gpt-4.1": (9, 9, 9)}}))
+    replace(services, settings=services.settings.model_copy(update={"prices": {"gpt-6.1-terra": (9, 9, 9)}}))
     for name in ("prices", "gateway"):
         vars(services).pop(name, None)
     request = {"assignmentId": lesson.assignment_id, "previewId": preview["previewId"]}

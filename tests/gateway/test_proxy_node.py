@@ -37,7 +37,7 @@ async def test_the_node_client_works_unchanged(tutor, tmp_path):
     assert seen["response"].startswith("[Canned reply]")
     assert seen["lastEvent"] == "response.completed"
     assert seen["vectors"] == [1536, 1536]
-    assert seen["models"] == ["gpt-4.1-mini", "text-embedding-3-small"]
+    assert seen["models"] == ["gpt-6-luna", "text-embedding-3-small"]
     assert seen["tools"]["kind"] == "PermissionDeniedError"
     assert seen["tools"]["param"] == "tools"
     assert seen["teacherTools"] == 1

@@ -10,7 +10,7 @@ from local.tutor.server import CANARY
 from tests.gateway.served import served
 
 HELLO = [{"role": "user", "content": "Why is the sky blue?"}]
-MODEL = "gpt-4.1-mini"
+MODEL = "gpt-6-luna"
 ANN, BEN, TESS, NOBODY = "ann", "ben", "tess/teacher", "bad"
 
 
@@ -39,7 +39,8 @@ async def test_a_completion_is_what_the_provider_said(client, tutor):
     assert reply._request_id
     [(path, headers, body)] = tutor.requests
     assert path == "/v1/chat/completions"
-    assert body == {"model": MODEL, "messages": HELLO, "max_completion_tokens": 1024}
+    added = {"max_completion_tokens": 1024, "reasoning_effort": "none"}
+    assert body == {"model": MODEL, "messages": HELLO, **added}
     assert "ann" not in str(headers)
 
 
@@ -52,7 +53,7 @@ async def test_a_stream_is_parsed_to_the_same_text(client, place):
     assert text == whole.choices[0].message.content
     assert chunks[-1].choices[0].finish_reason == "stop"
     day = await place.figures()
-    assert day.spent_nanos == 2 * (400 * whole.usage.prompt_tokens + 1600 * whole.usage.completion_tokens)
+    assert day.spent_nanos == 2 * (100 * whole.usage.prompt_tokens + 500 * whole.usage.completion_tokens)
     assert day.reserved_nanos == 0
 
 
@@ -163,10 +164,10 @@ async def test_nothing_is_sent_that_the_provider_would_fetch(client, tutor, cont
 
 
 async def test_a_model_that_is_not_the_callers_does_not_exist(client, teacher):
-    for model in ("gpt-4.1", "gpt-5-pro", "../models", ""):
+    for model in ("gpt-6.1-terra", "gpt-5-pro", "../models", ""):
         with pytest.raises(openai.NotFoundError):
             await client.chat.completions.create(model=model, messages=HELLO)
-    await teacher.chat.completions.create(model="gpt-4.1", messages=HELLO)
+    await teacher.chat.completions.create(model="gpt-6.1-terra", messages=HELLO)
 
 
 async def test_who_is_not_signed_in_gets_an_authentication_error(place):
@@ -217,7 +218,7 @@ class TestNamingACourse:
     async def test_its_spend_panel_counts_the_call_and_so_does_the_learners(self, place, client, course):
         named = client.with_options(default_headers={"X-Lectern-Course": course})
         reply = await named.chat.completions.create(model=MODEL, messages=HELLO)
-        nanos = 400 * reply.usage.prompt_tokens + 1600 * reply.usage.completion_tokens
+        nanos = 100 * reply.usage.prompt_tokens + 500 * reply.usage.completion_tokens
         day = await self.spent(place, course)
         assert (day.spent_nanos, day.reserved_nanos) == (nanos, 0)
         assert day.by_task == {"openai_proxy": (nanos, 1)}

@@ -33,7 +33,7 @@ END = b"data: [DONE]\n\n"
 
 
 def request(text, **more):
-    body = {"model": "gpt-4.1-mini", "messages": [{"role": "user", "content": text}], "stream": True, **more}
+    body = {"model": "gpt-6-luna", "messages": [{"role": "user", "content": text}], "stream": True, **more}
     return passing(CHAT, orjson.dumps(body), build.allowance(Settings(), teacher=False))
 
 

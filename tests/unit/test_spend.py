@@ -96,15 +96,15 @@ class TestTable:
         entries = [
             {
                 "at": datetime(2026, 11, 20, tzinfo=UTC), "uid": text, "task": text, "model": text,
-                "promptTokens": 1, "cachedTokens": 0, "completionTokens": -5, "nanos": 7,
+                "promptTokens": 1, "cachedTokens": 0, "cacheWriteTokens": 3, "completionTokens": -5, "nanos": 7,
                 "reservedNanos": 9, "id": text,
             }
             for text in HOSTILE
         ]  # fmt: skip
         rows = list(csv.reader(io.StringIO(as_csv(entries))))[1:]
         for row, text in zip(rows, HOSTILE, strict=True):
-            assert row[1] == row[2] == row[3] == row[9] == f"'{text}"
-            assert row[7] == "7"
+            assert row[1] == row[2] == row[3] == row[10] == f"'{text}"
+            assert row[6:9] == ["3", "-5", "7"]
 
     @given(st.text(max_size=20))
     def test_a_cell_never_begins_like_a_formula(self, text):

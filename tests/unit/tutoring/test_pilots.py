@@ -56,8 +56,8 @@ class TestPreviewing:
         assert [each["criterionId"] for each in preview["criteria"]] == [
             each.criterion_id for each in DEFAULT_RUBRIC
         ]
-        assert preview["model"] == "gpt-4.1"
-        assert preview["pricesAsOf"] == "2025-08-07"
+        assert preview["model"] == "gpt-6.1-terra"
+        assert preview["pricesAsOf"] == "2026-10-27"
         assert 0 < preview["estimatedNanos"] < preview["worstNanos"]
         assert preview["estimatedNanosForAll"] == -(-preview["estimatedNanos"] * 12 // 5)
         assert preview["worstNanosForAll"] >= preview["worstNanos"] * 12 // 5
@@ -246,9 +246,9 @@ class TestRunning:
                 monkeypatch.setattr("shared.tutoring.prompting.PROMPTS", tmp_path)
                 monkeypatch.setattr("shared.tutoring.evaluating.PROMPT", "evaluate_answer/v0")
             case "model":
-                monkeypatch.setattr("tests.tutoring.MODEL", "gpt-4.1-mini")
+                monkeypatch.setattr("tests.tutoring.MODEL", "gpt-6-luna")
             case "price":
-                prices = type(answered.app.services.prices)({"gpt-4.1": (2_000, 500, 8_001)})
+                prices = type(answered.app.services.prices)({"gpt-6.1-terra": (1_000, 50, 5_001, 1_250)})
                 replace(answered.app.services, prices=prices)
             case "rubric":
                 other = (*DEFAULT_RUBRIC, Criterion(criterion_id="style", title="Style"))
