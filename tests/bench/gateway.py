@@ -24,7 +24,7 @@ from tests.bench import asking, material, serving
 from tests.bench.report import Report
 
 IN_FLIGHT = (1, 16, 64)
-ROUNDS = 3
+ROUNDS = 8
 DELAY_MS = 50
 PACE_MS = 5
 _CORES = os.sched_getaffinity(0)
@@ -169,7 +169,7 @@ class Bench:
     def __init__(self, emulators: dict[str, str], report: Report, *, quick: bool) -> None:
         self._emulators = emulators
         self._report = report
-        self._seconds = 0.5 if quick else 2.0
+        self._seconds = 0.3 if quick else 0.75
         found = os.environ.get("LECTERN_BENCH_PEERS", "")
         self._peers = Path(found) if found else None
 
