@@ -17,14 +17,20 @@ class AsyncTimeout:
         async with self._timeout:
             return await work
 
+    def expire(self):
+        self._timeout._on_timeout()
+
 
 class Ours:
     def __init__(self, seconds):
-        self._seconds = seconds
+        self._deadline = Deadline(seconds)
 
     async def __call__(self, work):
-        with Deadline(self._seconds):
+        with self._deadline:
             return await work
+
+    def expire(self):
+        self._deadline._expire()
 
 
 async def in_time():
@@ -82,11 +88,16 @@ async def test_a_cancellation_from_elsewhere_is_not_a_timeout(timed):
 
 @pytest.mark.parametrize("timed", [Ours, AsyncTimeout])
 async def test_nor_is_one_that_comes_with_the_deadline(timed):
+    def at_once():
+        timing.expire()
+        task.cancel()
+
     async def cancelled_at_the_deadline():
-        asyncio.get_running_loop().call_later(0.005, task.cancel)
+        asyncio.get_running_loop().call_soon(at_once)
         await asyncio.sleep(60)
 
-    task = asyncio.create_task(timed(0.005)(cancelled_at_the_deadline()))
+    timing = timed(60)
+    task = asyncio.create_task(timing(cancelled_at_the_deadline()))
     with pytest.raises(asyncio.CancelledError):
         await task
 
