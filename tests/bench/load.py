@@ -1,7 +1,6 @@
 """A small closed-loop HTTP/1.1 client: cheap enough not to be what is measured."""
 
 import asyncio
-import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -75,50 +74,63 @@ async def run(
     return outcome
 
 
-class _Connection:
+class _Connection(asyncio.Protocol):
     """One user's connection; a server closes those that idle, and then it connects again, as any client."""
 
     def __init__(self, host: str, port: int) -> None:
         self._where = (host, port)
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._data = b""
+        self._reply: asyncio.Future[int] | None = None
 
     async def ask(self, request: bytes) -> int:
         """The status of the response; 0 if there was none."""
-        status = 0
-        for _ in range(2):
-            reused = self._streams is not None
-            try:
-                if self._streams is None:
-                    self._streams = await asyncio.open_connection(*self._where)
-                reader, writer = self._streams
-                writer.write(request)
-                status = await _response(reader)
-            except (OSError, asyncio.IncompleteReadError, ValueError):
-                await self.close()
-                if reused:
-                    continue
-            break
-        return status
+        loop = asyncio.get_running_loop()
+        while True:
+            reused = self._transport is not None
+            self._data = b""
+            self._reply = reply = loop.create_future()
+            if self._transport is None:
+                try:
+                    await loop.create_connection(lambda: self, *self._where)
+                except OSError:
+                    return 0
+            self._transport.write(request)
+            status = await reply
+            if status or not reused:
+                return status
 
     async def close(self) -> None:
         """End it."""
-        if self._streams is not None:
-            (_, writer), self._streams = self._streams, None
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._data = self._data + data if self._data else data
+        status = _status(self._data)
+        if status and not self._reply.done():
+            self._reply.set_result(status)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._transport = None
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_result(0)
 
 
-async def _response(reader: asyncio.StreamReader) -> int:
-    head = await reader.readuntil(b"\r\n\r\n")
-    status = int(head[9:12])
-    lower = head.lower()
-    place = lower.find(b"content-length:")
+def _status(data: bytes) -> int:
+    """The status of the response that *data* is the whole of; 0 if it has not ended."""
+    end = data.find(b"\r\n\r\n") + 4
+    if end < 4:
+        return 0
+    head = data[:end].lower()
+    place = head.find(b"content-length:")
     if place >= 0:
-        size = int(lower[place + 15 : lower.index(b"\r\n", place)])
-        await reader.readexactly(size)
-    elif b"transfer-encoding: chunked" in lower:
-        while (size := int((await reader.readline()).strip(), 16)) > 0:
-            await reader.readexactly(size + 2)
-        await reader.readline()
-    return status
+        whole = len(data) >= end + int(head[place + 15 : head.index(b"\r\n", place)])
+    elif b"transfer-encoding: chunked" in head:
+        whole = data.endswith(b"0\r\n\r\n")
+    else:
+        whole = True
+    return int(head[9:12]) if whole else 0
