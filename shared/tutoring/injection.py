@@ -49,9 +49,9 @@ _HEBREW = re.compile(
 )
 _MARKS = re.compile(
     r"<\|?/?(?:im_start|im_end|system|assistant|user|endoftext|sys|inst|instructions?|prompt|tool_call|function)\b"
-    r"|\[/?(?:INST|SYS|SYSTEM|ADMIN)\]|^\s*#{2,}\s*(?:system|instruction|new task|response|assistant)"
+    r"|\[/?(?:INST|SYS|SYSTEM|ADMIN)\]|^[^\S\n]*#{2,}\s*(?:system|instruction|new task|response|assistant)"
     r"|\"role\"\s*:\s*\"(?:system|assistant|developer|tool)\"|\"criteri(?:a|onId)\"\s*:|<!--|```\s*(?:json|system)"
-    r"|!\[[^\]]*\]\(|<(?:script|img|iframe|svg|a)\b|javascript:|https?://\S+\?\S+=",
+    r"|!\[[^\]]*\]\(|<(?:script|img|iframe|svg|a)\b|javascript:|https?://[^\s?]{1,300}\?[^\s=]{1,300}=",
     re.IGNORECASE | re.MULTILINE,
 )
 _HIDDEN = re.compile("[\u200b\u2060-\u2064\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f\u00ad\u180e]")

@@ -14,7 +14,8 @@ _PHONE = re.compile(
 _LONG_NUMBER = re.compile(r"(?<![\w.,])\d(?:[\s-]?\d){8,18}(?![\w.,]?\d)(?!\w)")
 _LABELLED = re.compile(
     r"(?i)\b(?:id|passport|student\s+(?:no|number|id)|t\.?z\.?|ת\.?\s?ז\.?|תעודת זהות|מספר זהות|דרכון)"
-    r"\s*(?:no|number|num|is|#|:|=|הוא)?\s*[:#=]?\s*([a-z]{0,2}\d{5,12})\b"
+    # No two runs of spaces side by side: they could be told apart in as many ways as there are spaces, cubed.
+    r"\s*(?:(?:no|number|num|is|#|:|=|הוא)\s*)?(?:[:#=]\s*)?([a-z]{0,2}\d{5,12})\b"
 )
 
 EMAIL, PHONE, NUMBER = "[email]", "[phone]", "[number]"

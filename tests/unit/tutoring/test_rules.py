@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from shared.tutoring import evaluating, generating
 from shared.tutoring.agreement import MILLION, Decided, agreement, by_criterion
 from shared.tutoring.context import MAX_BYTES, LearnerContext, size_of, with_evaluation
 from shared.tutoring.evaluating import Task, quoted, read, without_answer
+from shared.tutoring.injection import suspicious
 from shared.tutoring.languages import direction_of, language_of
 from shared.tutoring.leak_guard import secrets_of
 from shared.tutoring.redaction import redacted
@@ -41,6 +43,36 @@ from tests.unit.tutoring.golden import RUBRIC, questions
 def test_what_says_who_somebody_is_is_taken_out(text, kept):
     assert redacted(text).text == kept
     assert (redacted(text).found > 0) == (text != kept)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        " ",
+        "id ",
+        "id\n",
+        "\n",
+        "\t",
+        "0 ",
+        "a.",
+        "a@",
+        "+1 ",
+        "https://a?",
+        "![",
+        "<|",
+        "AAAA",
+        "ignore ",
+        "a-",
+        "כל ",
+    ],
+)
+def test_no_text_keeps_the_others_waiting(part):
+    """As long as an answer may be, and made of what patterns may try in many ways: hours, if one of them did."""
+    for text in (part * (16_384 // len(part)), "id" + part * (16_384 // len(part)) + "x"):
+        began = time.process_time()
+        redacted(text)
+        suspicious(text)
+        assert time.process_time() - began < 5, repr(part)
 
 
 @pytest.mark.parametrize(
