@@ -68,7 +68,8 @@ class Origin:
     def authority(self) -> str:
         """What the Host header says."""
         usual = 443 if self.secure else 80
-        return self.host if self.port == usual else f"{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == usual else f"{host}:{self.port}"
 
 
 class Connection(asyncio.Protocol):
@@ -83,6 +84,7 @@ class Connection(asyncio.Protocol):
         self._busy = False
         self._done = False
         self._paused = False
+        self._surplus = False
         self._failure: str | None = None
         self._size = 0
         self._chunks: list[bytes] = []
@@ -95,7 +97,12 @@ class Connection(asyncio.Protocol):
     @property
     def reusable(self) -> bool:
         """Whether its last exchange ended as it should, and the other side keeps it."""
-        return self._done and self._failure is None and not self._transport.is_closing()
+        return (
+            self._done
+            and not self._surplus
+            and self._failure is None
+            and not self._transport.is_closing()
+        )
 
     @property
     def alive(self) -> bool:
@@ -104,7 +111,7 @@ class Connection(asyncio.Protocol):
 
     def send(self, request: bytes) -> None:
         """Begin an exchange: *request* is a whole HTTP/1.1 request."""
-        self._busy, self._done = True, False
+        self._busy, self._done, self._surplus = True, False, False
         self._size = 0
         self._chunks = []
         self.status, self.fields = 0, []
@@ -218,9 +225,7 @@ class Connection(asyncio.Protocol):
         if not self._busy:
             self.abort()
             return
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError:
+        if not self._parse(data):
             self.abort()
             return
         if self._consume is not None:
@@ -234,6 +239,17 @@ class Connection(asyncio.Protocol):
                 self._transport.pause_reading()
         if self._done or (not self._for_end and self.status):
             self._wake()
+
+    def _parse(self, data: bytes) -> bool:
+        """Whether *data* is, as far as it was asked for, a part of a reply."""
+        if not self.status:
+            self._size += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._surplus = True
+            return self._done  # then the reply was whole before
+        return bool(self.status) or self._size <= _MOST_HEADERS
 
     def _hand_over(self, consume: Callable[[bytes], None]) -> None:
         try:
@@ -259,29 +275,36 @@ class Connection(asyncio.Protocol):
 
     # What the parser calls.
 
+    def on_message_begin(self) -> None:
+        """Notice a reply that nobody asked for: it is not read, and no other exchange follows."""
+        self._surplus = self._surplus or self._done
+
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header."""
-        self._size += len(name) + len(value)
-        if self._size > _MOST_HEADERS:
-            self._fail("the reply has too many headers")
-            self._transport.abort()
-        self.fields.append((name, value))
+        """Keep a header, unless it stands behind the body."""
+        if not self.status:
+            self.fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Know the status, unless it is only a sign of life."""
+        if self._surplus:
+            return
         status = self._parser.get_status_code()
-        self._size = 0
         if status >= _CONTINUE_STATUSES:
             self.status = status
+            self._size = 0
+        else:
+            self.fields = []
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece."""
+        if self._surplus:
+            return
         self._size += len(body)
         self._chunks.append(body)
 
     def on_message_complete(self) -> None:
         """End the exchange."""
-        if not self.status:
+        if not self.status or self._surplus:
             return
         self._done, self._busy = True, False
         if not self._parser.should_keep_alive():
@@ -352,7 +375,7 @@ class Pool:
         self._clock = clock
         self._tls = ssl.create_default_context(cafile=ca_file or None) if origin.secure else None
         self._idle: deque[Connection] = deque()
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
         self._open = 0
         self.deadlines = Deadlines()
         self.opened = 0
@@ -364,7 +387,9 @@ class Pool:
         return self._open - len(self._idle)
 
     def take_idle(self) -> Connection | None:
-        """A connection that is there already, if any; give it back in every case."""
+        """A connection that is there already, unless others wait for one; give it back in every case."""
+        if self._waiting:
+            return None
         self._drop_stale()
         return self._idle.pop() if self._idle else None  # the newest: the oldest get their rest, and go
 
@@ -375,32 +400,53 @@ class Pool:
         Raises:
             ConnectionLost: none could be made.
         """
-        while True:
-            if (idle := self.take_idle()) is not None:
-                return idle
-            if self._open < self._most:
-                return await self._connect()
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            try:
-                await turn
-            except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():
-                    self._next()  # the turn that came too late is somebody else's
-                raise
-            finally:
-                if turn in self._waiting:
-                    self._waiting.remove(turn)
+        if (idle := self.take_idle()) is not None:
+            return idle
+        given = None
+        if not self._waiting and self._open < self._most:
+            self._open += 1
+        else:
+            given = await self._turn()
+        if given is not None:
+            if given.alive:
+                return given
+            given.abort()
+        return await self._connect()
+
+    async def _turn(self) -> Connection | None:
+        """What was given back to whoever has waited longest: a connection, or only the room for one."""
+        turn: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._pass_on(turn.result())  # it came too late, and is somebody else's
+            raise
+        finally:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
 
     def give_back(self, connection: Connection) -> None:
         """Keep *connection* for the next call if its reply was read to the end; close it if not."""
         if connection.reusable:
-            connection.idle_since = self._clock()
-            self._idle.append(connection)
+            self._pass_on(connection)
         else:
             connection.abort()
+            self._pass_on(None)
+
+    def _pass_on(self, connection: Connection | None) -> None:
+        """Hand *connection*, or its room, to whoever has waited longest."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(connection)
+                return
+        if connection is None:
             self._open -= 1
-        self._next()
+        else:
+            connection.idle_since = self._clock()
+            self._idle.append(connection)
 
     async def close(self) -> None:
         """Close what is idle; what is in use is closed when it is given back."""
@@ -409,13 +455,6 @@ class Pool:
             self._open -= 1
         self._idle_seconds = 0.0
         await asyncio.sleep(0)
-
-    def _next(self) -> None:
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
 
     def _drop_stale(self) -> None:
         now = self._clock()
@@ -432,7 +471,7 @@ class Pool:
             self._open -= 1
 
     async def _connect(self) -> Connection:
-        self._open += 1
+        """Make one; there is room for it already."""
         loop = asyncio.get_running_loop()
         origin = self._origin
         try:
@@ -445,8 +484,7 @@ class Pool:
                     server_hostname=origin.host if origin.secure else None,
                 )
         except BaseException as error:
-            self._open -= 1
-            self._next()
+            self._pass_on(None)
             if isinstance(error, OSError | TimeoutError):
                 message = "the upstream cannot be reached"
                 raise ConnectionLost(message, sent=False) from error

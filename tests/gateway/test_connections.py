@@ -134,6 +134,170 @@ async def test_what_nobody_asked_for_ends_the_connection(read):
         assert pool.opened == 2
 
 
+@READERS
+@pytest.mark.parametrize(
+    "more",
+    [
+        HEAD + WITH_LENGTH,
+        b"HTTP/1.1 400 Bad Request\r\ncontent-length: 3\r\n\r\nabc",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.1 500 ",
+        b"something else altogether\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("end", [WITH_LENGTH, CHUNKED])
+async def test_what_comes_in_one_piece_with_a_reply_is_not_a_part_of_it(read, more, end):
+    async with server([HEAD + end + more], [HEAD + WITH_LENGTH]) as pool:
+        connection = await pool.take()
+        connection.send(REQUEST)
+        assert await read(connection) == BODY
+        assert connection.status == 200
+        assert connection.header(b"content-type") == "application/json"
+        pool.give_back(connection)
+        assert await asked(pool, read) == BODY
+        assert pool.opened == 2
+
+
+@READERS
+async def test_signs_of_life_come_before_a_reply(read):
+    alive = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\ncontent-type: text/early\r\n\r\n"
+    async with server([alive + HEAD + WITH_LENGTH], [HEAD + WITH_LENGTH]) as pool:
+        connection = await pool.take()
+        connection.send(REQUEST)
+        assert await read(connection) == BODY
+        assert connection.header(b"content-type") == "application/json"
+        pool.give_back(connection)
+        assert await asked(pool, read) == BODY
+        assert pool.opened == 1
+
+
+@READERS
+async def test_another_protocol_is_no_reply(read):
+    async with server(
+        [b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\nx"]
+    ) as pool:
+        with pytest.raises(ConnectionLost):
+            await asked(pool, read)
+        assert pool.in_use == 0
+
+
+@READERS
+async def test_headers_behind_a_large_body_are_not_those_before_it(read):
+    body = b"x" * 200_000
+    end = b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\ncontent-type: text/late\r\n\r\n" % (
+        len(body),
+        body,
+    )
+    async with server([HEAD + end], [HEAD + WITH_LENGTH]) as pool:
+        connection = await pool.take()
+        connection.send(REQUEST)
+        assert await read(connection) == body
+        assert connection.header(b"content-type") == "application/json"
+        pool.give_back(connection)
+        assert await asked(pool, read) == BODY
+        assert pool.opened == 1
+
+
+@READERS
+@pytest.mark.parametrize("piece", [b"x" * 8192, b"a: b\r\n" * 1000])
+async def test_headers_without_end_are_no_reply(read, piece):
+    async with server([HEAD + b"more: ", *[piece] * 40]) as pool:
+        with pytest.raises(ConnectionLost):
+            await asked(pool, read)
+        assert pool.in_use == 0
+
+
+async def test_whoever_waits_for_a_connection_is_not_overtaken():
+    replies = [[HEAD + WITH_LENGTH]] * 60
+    async with server(*replies) as pool:
+        pool._most = 1
+        held = await pool.take()
+        order = []
+
+        async def ask(name):
+            connection = pool.take_idle() or await pool.take()
+            order.append(name)
+            connection.send(REQUEST)
+            await connection.whole()
+            pool.give_back(connection)
+
+        async def come_again():
+            for _ in range(20):
+                await ask("newcomer")
+
+        first = asyncio.create_task(ask("first"))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(ask("second"))
+        await asyncio.sleep(0)
+        held.send(REQUEST)
+        await held.whole()
+        newcomers = asyncio.create_task(come_again())
+        pool.give_back(held)
+        async with asyncio.timeout(20):
+            await asyncio.gather(first, second, newcomers)
+        assert order[:2] == ["first", "second"]
+        assert pool.opened == 1
+        assert pool.in_use == 0
+
+
+@pytest.mark.parametrize("broken", [False, True])
+async def test_a_turn_that_comes_too_late_is_the_next_ones(broken):
+    async with server([HEAD + WITH_LENGTH], [HEAD + WITH_LENGTH]) as pool:
+        pool._most = 1
+        held = await pool.take()
+        late, next_one = (asyncio.create_task(pool.take()) for _ in range(2))
+        await asyncio.sleep(0)
+        held.send(REQUEST)
+        await held.whole()
+        if broken:
+            held.abort()
+        pool.give_back(held)
+        late.cancel()
+        async with asyncio.timeout(20):
+            connection = await next_one
+        assert pool.in_use == 1
+        connection.send(REQUEST)
+        assert await connection.whole() == BODY
+        pool.give_back(connection)
+        assert late.cancelled()
+        assert pool.in_use == 0
+        assert pool.opened == 1 + broken
+
+
+async def test_a_connection_that_died_on_its_way_to_whoever_waits_is_replaced():
+    async with server([HEAD + WITH_LENGTH], [HEAD + WITH_LENGTH]) as pool:
+        pool._most = 1
+        held = await pool.take()
+        waiting = asyncio.create_task(pool.take())
+        await asyncio.sleep(0)
+        held.send(REQUEST)
+        await held.whole()
+        pool.give_back(held)
+        held.abort()
+        async with asyncio.timeout(20):
+            connection = await waiting
+        assert connection is not held
+        connection.send(REQUEST)
+        assert await connection.whole() == BODY
+        pool.give_back(connection)
+        assert pool.in_use == 0
+
+
+async def test_where_nobody_can_connect_everybody_hears_of_it():
+    pool = Pool(Origin.of("http://127.0.0.1:9/v1"), most=1)
+    tries = [asyncio.create_task(pool.take()) for _ in range(5)]
+    async with asyncio.timeout(20):
+        for each in tries:
+            with pytest.raises(ConnectionLost):
+                await each
+    assert pool.in_use == 0
+
+
+def test_an_address_of_the_sixth_version_stands_in_brackets():
+    assert Origin.of("https://[fd00::1]:8443/v1").authority == "[fd00::1]:8443"
+    assert Origin.of("https://[fd00::1]/v1").authority == "[fd00::1]"
+
+
 @pytest.mark.parametrize("pause", [0.0, 0.01])
 async def test_who_reads_each_piece_and_fails_hears_of_it(pause):
     def refuse(data):
