@@ -134,6 +134,7 @@ cache_requests = Counter(
 cache_evicted = Counter(
     "lectern_cache_evicted", "Values that left the memory's cache because it was full.", registry=REGISTRY
 )
+cache_bytes = Gauge("lectern_cache_bytes", "Bytes of values in the memory's cache.", registry=REGISTRY)
 cache_saved_nanos = Counter(
     "lectern_cache_saved_nanos",
     "Nano-dollars that cached and shared replies did not cost.",

@@ -1,4 +1,4 @@
-"""The cache within one process: the thousand things used last."""
+"""The cache within one process: the thousand things used last, as far as they have room."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -6,13 +6,23 @@ from collections.abc import Callable
 from shared import metrics
 from shared.caching.base import Kept
 
+MOST_BYTES = 64 * 1024 * 1024
+"""An eighth of the smallest instance's memory."""
+
+_LARGEST = MOST_BYTES // 64
+
 
 class MemoryCache:
-    """Values by name; the one that was not used for longest goes first."""
+    """
+    Values by name; the one that was not used for longest goes first.
+
+    A value of more than a mebibyte is not kept: it would take the place of too many.
+    """
 
     def __init__(self, *, entries: int, clock: Callable[[], float]) -> None:
-        """Keep *entries* values; *clock* tells seconds since the epoch."""
+        """Keep *entries* values, and ``MOST_BYTES`` of them; *clock* tells seconds since the epoch."""
         self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._size = 0
         self._entries = entries
         self._clock = clock
 
@@ -22,15 +32,23 @@ class MemoryCache:
         if kept is None:
             return None
         if kept.until <= self._clock():
-            del self._kept[name]
+            self._drop(name)
             return None
         self._kept.move_to_end(name)
         return kept
 
     def put(self, name: str, kept: Kept) -> None:
-        """Keep a value."""
+        """Keep a value, if it is not too large."""
+        if name in self._kept:
+            self._drop(name)
+        if len(kept.value) > _LARGEST:
+            return
         self._kept[name] = kept
-        self._kept.move_to_end(name)
-        if len(self._kept) > self._entries:
-            self._kept.popitem(last=False)
+        self._size += len(kept.value)
+        while len(self._kept) > self._entries or self._size > MOST_BYTES:
+            self._drop(next(iter(self._kept)))
             metrics.cache_evicted.inc()
+        metrics.cache_bytes.set(self._size)
+
+    def _drop(self, name: str) -> None:
+        self._size -= len(self._kept.pop(name).value)

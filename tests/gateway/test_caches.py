@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local.processes import die_with_parent
+from shared import metrics
 from shared.caching.base import Kept
 from shared.caching.caches import Caches, Made
 from shared.caching.firestore import FirestoreStore
 from shared.caching.keys import Keys
+from shared.caching.memory import MemoryCache
 from shared.caching.redis import RedisStore
 from shared.caching.registry import ENTRIES
 from shared.documents.firestore import FirestoreDocuments
@@ -140,6 +142,27 @@ async def test_what_was_made_is_not_made_again_and_the_thousand_used_last_are_ke
         (b"value", True),
     ]
     assert make.calls == 1
+
+
+def test_the_memory_has_an_end():
+    now = [0.0]
+    cache = MemoryCache(entries=1000, clock=lambda: now[0])
+    mebibyte = b"x" * (1 << 20)
+    cache.put("too large", Kept(mebibyte + b"x", "", 10))
+    assert cache.get("too large") is None
+    for number in range(100):
+        cache.put(str(number), Kept(mebibyte, "", 10))
+        cache.put("small", Kept(b"x", "", 10))
+    there = [number for number in range(100) if cache.get(str(number)) is not None]
+    assert there == list(range(37, 100))
+    assert cache.get("small") is not None
+    assert metrics.cache_bytes.labels().value == 63 * len(mebibyte) + 1
+    cache.put("99", Kept(b"", "", 10))
+    assert metrics.cache_bytes.labels().value == 62 * len(mebibyte) + 1
+    now[0] = 10.0
+    assert all(cache.get(str(number)) is None for number in range(100))
+    cache.put("after", Kept(b"y", "", 20))
+    assert metrics.cache_bytes.labels().value == 2
 
 
 async def test_the_life_of_a_copy_ends_and_differs():
