@@ -138,7 +138,9 @@ def _chat(body: dict[str, Any], allowance: Allowance) -> Passing:
         # Usage is metered whether the client wants to know it or not.
         body["stream_options"] = {"include_usage": True}
     form = body.get("response_format", {}).get("type", "text")
-    return _passing(CHAT, body, most_tokens=most, usage_wanted=usage_wanted, json_wanted=form != "text")
+    # What the client's own words stop need not be JSON any more.
+    json_wanted = form != "text" and not body.get("stop")
+    return _passing(CHAT, body, most_tokens=most, usage_wanted=usage_wanted, json_wanted=json_wanted)
 
 
 def _response(body: dict[str, Any], allowance: Allowance) -> Passing:
@@ -240,13 +242,20 @@ def _stops(value: object) -> bool:
     return isinstance(value, str) or several
 
 
+def _is_one_of(value: object, known: frozenset[str]) -> bool:
+    return isinstance(value, str) and value in known
+
+
+_PARTS = frozenset({"text", "input_text", "output_text", "refusal"})
+
+
 def _contents(value: object) -> bool:
     """Text, or parts that are text: nothing that a provider would fetch."""
     if value is None or isinstance(value, str):
         return True
     return isinstance(value, list) and all(
         isinstance(part, dict)
-        and part.get("type") in {"text", "input_text", "output_text", "refusal"}
+        and _is_one_of(part.get("type"), _PARTS)
         and part.keys() <= {"type", "text", "refusal", "annotations"}
         for part in value
     )
@@ -264,7 +273,7 @@ def _messages(value: object) -> bool:
         and 0 < len(value) <= _MOST_MESSAGES
         and all(
             isinstance(each, dict)
-            and each.get("role") in _ROLES
+            and _is_one_of(each.get("role"), _ROLES)
             and each.keys() <= _MESSAGE
             and _contents(each.get("content"))
             for each in value

@@ -7,9 +7,10 @@ import orjson
 
 from shared.budgets.prices import Usage
 from shared.gateway.base import CANNED, Reply
-from shared.gateway.upstream import Improper
+from shared.gateway.upstream import Declined, Improper, Unsuited
 
 _FINISHED = ("stop", "length")
+_FILTERED = "content_filter"
 _MOST_TEXT = 1_000_000
 _MOST_TOKENS = 1 << 31
 
@@ -19,15 +20,19 @@ def read_completion(body: bytes) -> tuple[Reply, Usage | None]:
     The reply in the body of a chat completion, and what it says it used, if it says so.
 
     Raises:
+        Declined: the model will not answer.
         Improper: it is none, or has no text that was finished.
     """
     value = _json(body)
     try:
         choice = value["choices"][0]
-        text, finish = choice["message"]["content"], choice["finish_reason"]
-    except (KeyError, IndexError, TypeError) as error:
+        message, finish = choice["message"], choice["finish_reason"]
+        text, refusal = message["content"], message.get("refusal")
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise Improper from error
     usage = usage_of(value.get("usage"))
+    if refusal or finish == _FILTERED:
+        raise Declined(usage)
     return _reply(value, text, finish, usage), usage
 
 
@@ -40,7 +45,7 @@ def usage_of(told: object) -> Usage | None:
     details = told.get("prompt_tokens_details", told.get("input_tokens_details"))
     if not isinstance(details, dict):
         details = {}
-    tokens = (prompt, completion, details.get("cached_tokens", 0), details.get("cache_write_tokens") or 0)
+    tokens = (prompt, completion, details.get("cached_tokens") or 0, details.get("cache_write_tokens") or 0)
     counts = [each for each in tokens if isinstance(each, int) and 0 <= each < _MOST_TOKENS]
     return Usage(*counts) if len(counts) == len(tokens) else None
 
@@ -54,6 +59,7 @@ class Streamed:
         self._texts: list[str] = []
         self._size = 0
         self._finish: object = None
+        self._refused = False
         self._done = False
         self._about: dict[str, Any] = {}
         self.usage: Usage | None = None
@@ -88,10 +94,13 @@ class Streamed:
         The whole reply.
 
         Raises:
+            Declined: the model will not answer, or not go on.
             Improper: it did not come to its end.
         """
         if not self._done:
             raise Improper
+        if self._refused or self._finish == _FILTERED:
+            raise Declined(self.usage)
         return _reply(self._about, "".join(self._texts), self._finish, self.usage)
 
     def _chunk(self, value: dict[str, Any]) -> str:
@@ -105,7 +114,9 @@ class Streamed:
             if not choices:
                 return ""
             self._finish = choices[0].get("finish_reason") or self._finish
-            text = choices[0]["delta"].get("content") or ""
+            delta = choices[0]["delta"]
+            self._refused = self._refused or bool(delta.get("refusal"))
+            text = delta.get("content") or ""
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise Improper from error
         if not isinstance(text, str):
@@ -115,7 +126,7 @@ class Streamed:
 
 def _reply(about: dict[str, Any], text: object, finish: object, usage: Usage | None) -> Reply:
     if not isinstance(text, str) or finish not in _FINISHED or len(text) > _MOST_TEXT:
-        raise Improper
+        raise Unsuited
     return Reply(
         text=text,
         model=str(about.get("model", "")),

@@ -10,13 +10,14 @@ from shared.budgets.prices import Usage
 from shared.gateway import allowed
 from shared.gateway.allowed import Passing
 from shared.gateway.reading import usage_of
-from shared.gateway.upstream import Improper
+from shared.gateway.upstream import Improper, Unsuited
 
 _TAIL_EVENTS = 6
 _WHOLE_FINISHES = frozenset({"stop", "tool_calls"})
-_ERROR = b'data: {"error"'
-_ERROR_EVENT = b"event: error"
-_FAILED_EVENT = b"event: response.failed"
+_LAST_EVENTS = {"response.completed": "stop", "response.incomplete": "length"}
+_FAILURES = (b'data: {"error"', b"event: error", b"event: response.failed")
+_FAILURES_LATER = tuple(b"\n" + each for each in _FAILURES)
+_UNEVENTFUL = frozenset(b":\r\n")
 
 
 class Seen(NamedTuple):
@@ -42,6 +43,8 @@ def look(request: Passing, body: bytes) -> Seen:
                 keep = [value["status"] == "completed" for _ in value["output"]]
             case _:
                 keep = [isinstance(each["embedding"], list | str) for each in value["data"]]
+    except Improper:
+        raise
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise Improper from error
     if not keep:
@@ -52,7 +55,10 @@ def look(request: Passing, body: bytes) -> Seen:
 def _chat_is_whole(request: Passing, choice: Any) -> bool:
     content = choice["message"]["content"]
     if request.json_wanted and isinstance(content, str) and choice["finish_reason"] == "stop":
-        orjson.loads(content)  # ValueError: what was to be JSON is none
+        try:
+            orjson.loads(content)
+        except ValueError as error:
+            raise Unsuited from error
     return choice["finish_reason"] in _WHOLE_FINISHES
 
 
@@ -81,10 +87,14 @@ class Passage:
             plain, carriage = data.rfind(b"\n\n"), data.rfind(b"\r\n\r\n")
             place = max(plain + 2 if plain >= 0 else 0, carriage + 4 if carriage >= 0 else 0)
             data, self._rest = data[:place], data[place:]
-        # Every piece of every stream comes by: `any` over these would take several times as long.
-        if _ERROR in data or _ERROR_EVENT in data or _FAILED_EVENT in data:
+        if not data:
+            return data
+        if _tells_failure(data):
             raise Improper
-        self._tail.append(data)
+        if data[0] not in _UNEVENTFUL:
+            self._tail.append(data)
+        elif eventful := [event for event in _events(data) if not event.lstrip().startswith(b":")]:
+            self._tail.append(b"\n\n".join([*eventful, b""]))
         if self._filtered and _is_without_choices(data):
             data = b"".join(event + b"\n\n" for event in _events(data) if not _is_without_choices(event))
         return data
@@ -108,13 +118,18 @@ class Passage:
                 value: Any = orjson.loads(data)
             except ValueError:
                 continue
-            if self._chat:
-                usage = usage_of(value.get("usage")) or usage
-                finishes |= {each.get("finish_reason") for each in value.get("choices", ())}
-            elif value.get("type") in {"response.completed", "response.incomplete"}:
-                done = True
-                usage = usage_of(value["response"].get("usage"))
-                finishes = {"stop" if value["type"] == "response.completed" else "length"}
+            if not isinstance(value, dict):
+                continue
+            try:
+                if self._chat:
+                    usage = usage_of(value.get("usage")) or usage
+                    finishes |= {each.get("finish_reason") for each in value.get("choices") or ()}
+                elif value.get("type") in _LAST_EVENTS:
+                    done = True
+                    usage = usage_of(value["response"].get("usage"))
+                    finishes = {_LAST_EVENTS[value["type"]]}
+            except (AttributeError, KeyError, TypeError) as error:
+                raise Improper from error
         finishes.discard(None)
         if not done or not finishes or self._rest.strip():
             raise Improper
@@ -134,6 +149,17 @@ class Passage:
             "sequence_number": 0,
         }
         return b"event: error\ndata: " + orjson.dumps(event) + b"\n\n"
+
+
+def _tells_failure(data: bytes) -> bool:
+    """Whether the provider says so, at a line's beginning: nothing that a model wrote stands there."""
+    # Every piece of every stream comes by: `any` over these would take several times as long.
+    return (
+        _FAILURES_LATER[0] in data
+        or _FAILURES_LATER[1] in data
+        or _FAILURES_LATER[2] in data
+        or data.startswith(_FAILURES)
+    )
 
 
 def _is_without_choices(data: bytes) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from shared import metrics
+from shared.budgets.prices import Usage
 from shared.counting import Count
 from shared.errors import InvalidRequest, Unavailable
 from shared.gateway.breaker import Breaker
@@ -28,8 +29,10 @@ ATTEMPTS = 3
 """The most calls that one request makes; money is reserved for each of them."""
 
 _AGAIN = frozenset({408, 409, 425, 429})
-_OURS = frozenset({401, 403, 404})
+_OURS = frozenset({401, 402, 403, 404, 405, 407})
 _OK = 200
+_OTHER_SUCCESSES = range(201, 300)
+_REDIRECTIONS = range(300, 400)
 _SERVER_ERROR = 500
 _TOO_MANY = 429
 _LONGEST_WAIT_SECONDS = 30.0
@@ -38,6 +41,19 @@ _NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 
 class Improper(ValueError):
     """A reply that is not what was asked for; asking again may help."""
+
+
+class Unsuited(Improper):
+    """A reply as it should be, whose text will not do: the provider works, and may do better."""
+
+
+class Declined(InvalidRequest):
+    """The model will not answer this, and said so with *usage*."""
+
+    def __init__(self, usage: Usage | None) -> None:
+        """Keep what it used, if that is known."""
+        super().__init__("the model does not answer this")
+        self.usage = usage
 
 
 @dataclass(slots=True)
@@ -85,7 +101,7 @@ class Upstream:
         The body of a good reply; *check* raises Improper for one that is not, and it is asked for again.
 
         Raises:
-            InvalidRequest: the provider refuses what was asked.
+            InvalidRequest: the provider refuses what was asked; Declined: the model does.
             Unavailable: it did not answer properly within the deadline.
         """
 
@@ -93,6 +109,8 @@ class Upstream:
             body = await connection.whole()
             if connection.status == _OK:
                 check(body)
+            elif connection.status in _OTHER_SUCCESSES:
+                raise Improper
             return body
 
         connection, body = await self._called(call, attempt)
@@ -109,7 +127,10 @@ class Upstream:
 
         async def attempt(connection: Connection) -> bytes:
             if await connection.head() != _OK:
-                return await connection.whole()
+                body = await connection.whole()
+                if connection.status in _OTHER_SUCCESSES:
+                    raise Improper
+                return body
             if not connection.header(b"content-type").startswith("text/event-stream"):
                 raise Improper
             return b""
@@ -129,7 +150,10 @@ class Upstream:
             try:
                 connection, body = await self._once(call, attempt)
             except (ConnectionLost, Improper) as error:
-                self._breaker.failed()
+                if isinstance(error, Unsuited):
+                    self._breaker.left()  # else whoever makes a model talk nonsense would shut it for all
+                else:
+                    self._breaker.failed()
                 reason, wanted = ("improper" if isinstance(error, Improper) else "connection"), None
             except BaseException:
                 self._breaker.left()
@@ -167,6 +191,9 @@ class Upstream:
             body = await attempt(connection)
             call.unknown -= 1
             good = True
+        except Declined:
+            call.unknown -= 1
+            raise
         finally:
             deadlines.over(connection)
             if not good:
@@ -181,7 +208,7 @@ class Upstream:
 
     def _judge(self, status: int, body: bytes) -> None:
         """Count a refusal, and raise if asking again is of no use."""
-        if status in _OURS:
+        if status in _OURS or status in _REDIRECTIONS:
             self._breaker.left()
             _ended(str(status)).inc()
             log.error("provider_refused", extra={"status": status})
