@@ -193,9 +193,10 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _redis_has_a_url(self) -> "Settings":
-        if self.limiter == "redis" and not self.redis_url.get_secret_value():
-            message = "limiter is redis, and redis_url is empty"
-            raise ValueError(message)
+        for name in ("limiter", "cache"):
+            if getattr(self, name) == "redis" and not self.redis_url.get_secret_value():
+                message = f"{name} is redis, and redis_url is empty"
+                raise ValueError(message)
         return self
 
     @model_validator(mode="after")

@@ -97,12 +97,7 @@ class Connection(asyncio.Protocol):
     @property
     def reusable(self) -> bool:
         """Whether its last exchange ended as it should, and the other side keeps it."""
-        return (
-            self._done
-            and not self._surplus
-            and self._failure is None
-            and not self._transport.is_closing()
-        )
+        return self._done and not self._surplus and self._failure is None and not self._transport.is_closing()
 
     @property
     def alive(self) -> bool:

@@ -144,7 +144,9 @@ class Tidying:
         body = decompress(document.fields["body"])
         content = export(body.split(b"\n"))
         fields = document.fields
-        name = f"{assignment_id}/{shard.name}/{fields['first']:010d}-{fields['last']:010d}.ndjson.gz"
+        # By months, so that a bucket's rules, and whoever exports one, can tell old answers from new ones.
+        month = f"{fields['parts'][-1]['mergedAt']:%Y-%m}"
+        name = f"{month}/{assignment_id}/{shard.name}/{fields['first']:010d}-{fields['last']:010d}.ndjson.gz"
         await archive.put(name, content)
         if restore(await archive.get(name), fields["parts"]) != body:
             message = f"{name} does not read back as it was written"

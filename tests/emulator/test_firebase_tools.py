@@ -61,6 +61,7 @@ def stage(folder: Path) -> None:
         "requirements.txt",
         "venv",
         ".secret.local",
+        ".env",
     ):
         (folder / name).symlink_to(ROOT / name)
     config = json.loads((ROOT / "firebase.json").read_text())

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -318,10 +318,13 @@ async def test_clean_up_joins_and_archives_and_history_still_verifies(id_token, 
             await submit(app, form, f"student-{number}", answers_of(form, total=number))
             await app.deliver()
         before = await app.ok("rebuild_assignment", {"assignmentId": form["assignmentId"]}, uid="teacher")
+        months = {f"{datetime.now(UTC) - timedelta(days=days):%Y-%m}" for days in (0, 1)}
 
         report = await app.ok("clean_up", {})
         assert report["joined"] > 0
         assert report["archived"] == 1
+        [archived] = tmp_path.rglob("*.ndjson.gz")
+        assert archived.relative_to(tmp_path).parts[0] in months
         assert report["discrepancies"] == 0
         again = await app.ok("clean_up", {})
         assert again["dropped"] == 1

@@ -8,8 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from shared.edge.registry import DocumentTrigger, PassThrough, TopicTrigger
+from shared.edge.rates import points
+from shared.edge.registry import DocumentTrigger, PassThrough, RateClass, TopicTrigger
+from shared.settings import Settings
 from tests.security.school import functions
+from tooling.generate import deploy_manifest
+from tooling.generate.__main__ import generated
+from tooling.scale.tiers import TIERS
 from tooling.security.__main__ import TOOLS, shipped
 
 ROOT = Path(__file__).parents[2]
@@ -150,6 +155,20 @@ def test_the_source_names_only_listed_collections():
     strange = found - COLLECTIONS.keys()
     assert {"courses", "assignments", "answerKeys", "deadLetters"} <= known
     assert strange == set()
+
+
+@pytest.mark.parametrize("tier", TIERS, ids=lambda tier: tier.name)
+def test_a_tier_comes_with_its_settings_and_its_secrets(tier, monkeypatch):
+    made = generated(tier, deploy_manifest.OPTIONAL_SECRETS)
+    [line] = [each for each in made[".env"].splitlines() if not each.startswith("#")]
+    monkeypatch.setenv(*line.split("=", 1))
+    assert points(RateClass.AI, Settings()) == (10 if tier.name == "small" else 20)
+    endpoints = yaml.safe_load(made["functions.yaml"])["endpoints"]
+    for endpoint in endpoints.values():
+        bound = {each["key"] for each in endpoint["secretEnvironmentVariables"]}
+        assert bound >= {"LECTERN_RECEIPT_KEY", "LECTERN_REDIS_URL", "LECTERN_CACHE_KEY"}
+    assert endpoints["submit_answer"]["minInstances"] == tier.min_instances
+    assert "LECTERN_REDIS_URL" not in generated(tier)["functions.yaml"]
 
 
 def test_the_deployment_declares_exactly_the_registrys_functions_and_triggers():

@@ -44,6 +44,15 @@ def test_a_short_key_is_refused_and_not_repeated(monkeypatch, name):
     assert "hunter2" not in str(caught.value.errors(include_input=False))
 
 
+@pytest.mark.parametrize("name", ["LIMITER", "CACHE"])
+def test_whatever_uses_redis_knows_where_it_is(monkeypatch, name):
+    monkeypatch.setenv(f"LECTERN_{name}", "redis")
+    with pytest.raises(ValidationError, match=f"{name.lower()} is redis, and redis_url is empty"):
+        Settings()
+    monkeypatch.setenv("LECTERN_REDIS_URL", "redis://127.0.0.1:1/0")
+    Settings()
+
+
 def test_origins_are_a_list(monkeypatch):
     monkeypatch.setenv("LECTERN_ALLOWED_ORIGINS", '["https://a.example", "https://b.example"]')
     assert Settings().allowed_origins == ("https://a.example", "https://b.example")

@@ -1,11 +1,13 @@
 """
 Makes everything that follows from the function registry; ``--check`` only says what is out of date.
 
-Run as ``python -m tooling.generate [--check] [--tier NAME]``; what is committed is for the first tier.
+Run as ``python -m tooling.generate [--check] [--tier NAME] [--secret NAME ...]``; what is committed is for
+the first tier, and without optional secrets.
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import main
@@ -16,12 +18,13 @@ from tooling.scale.tiers import TIERS, Tier, tier_named
 ROOT = Path(__file__).parent.parent.parent
 
 
-def generated(tier: Tier = TIERS[0]) -> dict[str, str]:
-    """Every generated file's text, by its path from the root; the manifest is for *tier*."""
+def generated(tier: Tier = TIERS[0], secrets: Sequence[str] = ()) -> dict[str, str]:
+    """Every generated file's text, by its path from the root; the manifest is for *tier*, with *secrets*."""
     main.load_all()
     functions = list(deployments().values())
     return {
-        "functions.yaml": deploy_manifest.render(functions, tier),
+        "functions.yaml": deploy_manifest.render(functions, tier, secrets),
+        ".env": deploy_manifest.environment(tier),
         "docs/openapi.json": openapi.render(functions),
         "docs/functions.md": tables.render(functions),
         "web/client/lectern.ts": client.render(functions),
@@ -31,10 +34,10 @@ def generated(tier: Tier = TIERS[0]) -> dict[str, str]:
     }
 
 
-def run(tier: Tier = TIERS[0], *, check: bool) -> int:
+def run(tier: Tier = TIERS[0], secrets: Sequence[str] = (), *, check: bool) -> int:
     """Write what differs, or say so; the exit status."""
     stale = []
-    for name, text in generated(tier).items():
+    for name, text in generated(tier, secrets).items():
         path = ROOT / name
         if path.exists() and path.read_text() == text:
             continue
@@ -51,5 +54,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tooling.generate", description=__doc__)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--tier", choices=[tier.name for tier in TIERS], default=TIERS[0].name)
+    parser.add_argument("--secret", action="append", choices=deploy_manifest.OPTIONAL_SECRETS, default=[])
     arguments = parser.parse_args()
-    sys.exit(run(tier_named(arguments.tier), check=arguments.check))
+    sys.exit(run(tier_named(arguments.tier), arguments.secret, check=arguments.check))

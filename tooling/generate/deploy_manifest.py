@@ -27,8 +27,20 @@ _ANSWERS_WAY = ("submit_answer", "submit_answers", "merge_answers", "on_answer_c
 """The functions that a tier keeps warm."""
 
 
-def render(functions: Sequence[Deployment], tier: Tier = TIERS[0]) -> str:
-    """The manifest of *functions*, deployed for *tier*."""
+OPTIONAL_SECRETS = ("LECTERN_REDIS_URL", "LECTERN_CACHE_KEY")
+"""Secrets that a deployment may have: one that is bound and not there would keep it from being deployed."""
+
+
+def environment(tier: Tier) -> str:
+    """``.env``: what functions must know of *tier*; firebase-tools takes no variables from its manifest."""
+    return (
+        "# Made by `make generate TIER=...`; do not edit. Settings of your own go into .env.<project>.\n"
+        f"LECTERN_TIER={tier.name}\n"
+    )
+
+
+def render(functions: Sequence[Deployment], tier: Tier = TIERS[0], secrets: Sequence[str] = ()) -> str:
+    """The manifest of *functions*, deployed for *tier*, with *secrets*, which are some of the optional."""
     manifest = {
         "specVersion": "v1alpha1",
         "requiredAPIs": [
@@ -38,13 +50,13 @@ def render(functions: Sequence[Deployment], tier: Tier = TIERS[0]) -> str:
             },
             {"api": "eventarc.googleapis.com", "reason": "Merging is woken by events."},
         ],
-        "endpoints": {function.name: _endpoint(function, tier) for function in functions},
+        "endpoints": {function.name: _endpoint(function, tier, secrets) for function in functions},
     }
     header = "# Made from the function registry by `make generate`; do not edit.\n"
     return header + yaml.safe_dump(manifest, sort_keys=False, width=110)
 
 
-def _endpoint(function: Deployment, tier: Tier) -> dict[str, Any]:
+def _endpoint(function: Deployment, tier: Tier, secrets: Sequence[str]) -> dict[str, Any]:
     capacity = function.capacity
     warm = tier.min_instances if function.name in _ANSWERS_WAY else 0
     return {
@@ -58,7 +70,7 @@ def _endpoint(function: Deployment, tier: Tier) -> dict[str, Any]:
         "maxInstances": min(capacity.max_instances, tier.max_instances),
         "timeoutSeconds": function.deadline_seconds + 5,
         "labels": {"app": "lectern"},
-        "secretEnvironmentVariables": [{"key": name} for name in _secrets(function)],
+        "secretEnvironmentVariables": [{"key": name} for name in [*_secrets(function), *secrets]],
         **_trigger(function, tier),
     }
 
