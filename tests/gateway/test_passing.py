@@ -1,15 +1,21 @@
 """What is read of replies that pass through: however they are cut, and whatever a model wrote in them."""
 
+import contextlib
 import itertools
+import json
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shared.budgets.prices import Usage
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, Rejected
+from shared.gateway import allowed
 from shared.gateway.allowed import CHAT, EMBEDDINGS, RESPONSES, Allowance, passing
 from shared.gateway.scanning import Passage, look
 from shared.gateway.upstream import Improper, Unsuited
+from tests.security.hostile import BODIES, VALUES
 
 ALLOWANCE = Allowance(("gpt-6-luna",), ("embedding",), 100, tools=True, effort="none")
 MESSAGES = [{"role": "user", "content": "why?"}]
@@ -166,3 +172,74 @@ def test_messages_of_another_shape_are_refused(path, field, odd):
 def test_inputs_of_another_shape_are_refused(odd):
     with pytest.raises(InvalidRequest):
         passing(EMBEDDINGS, orjson.dumps({"model": "embedding", "input": odd}), ALLOWANCE)
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.sampled_from(list(VALUES.values())),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize("path", [CHAT, RESPONSES, EMBEDDINGS])
+@pytest.mark.parametrize("tools", [False, True])
+def test_bodies_that_are_no_requests_are_refused(path, tools):
+    for what, body in BODIES.items():
+        with pytest.raises(Rejected):
+            pytest.fail(f"{what}: {passing(path, body, ALLOWANCE._replace(tools=tools))}")
+    for depth in (200, 300, 2000):
+        deep = b'{"a":' * depth + b"1" + b"}" * depth
+        body = (
+            b'{"model": "gpt-6-luna", "messages": [{"role": "user", "content": "why?"}], "response_format": %b}'
+            % deep
+        )
+        if path != CHAT or depth > 250:
+            with pytest.raises(Rejected):
+                passing(path, body, ALLOWANCE)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_whatever_a_field_holds_it_is_passed_on_or_refused(data):
+    path = data.draw(st.sampled_from([CHAT, RESPONSES, EMBEDDINGS]))
+    body = {"model": "embedding" if path == EMBEDDINGS else "gpt-6-luna"}
+    body |= {"messages": MESSAGES} if path == CHAT else {"input": "why?"}
+    fields = st.sampled_from([*allowed._FIELDS[path], *allowed._TOOLS.get(path, {})])
+    body |= data.draw(st.dictionaries(fields, ANYTHING, min_size=1, max_size=3))
+    if "messages" in body and data.draw(st.booleans()):
+        body["messages"] = [
+            {"role": "user", "content": "why?", **data.draw(st.dictionaries(MESSAGE_FIELDS, ANYTHING))}
+        ]
+    tools = data.draw(st.booleans())
+    try:
+        made = passing(path, json.dumps(body).encode(), ALLOWANCE._replace(tools=tools))
+    except Rejected:
+        return
+    sent = orjson.loads(made.body)
+    assert made.model in {"gpt-6-luna", "embedding"}
+    assert sent.keys() <= {
+        *body,
+        "max_completion_tokens",
+        "max_output_tokens",
+        "reasoning_effort",
+        "reasoning",
+        "store",
+        "stream_options",
+    }
+    assert made.most_tokens <= ALLOWANCE.most_tokens
+    look_or_not(made)
+
+
+MESSAGE_FIELDS = st.sampled_from(sorted(allowed._MESSAGE))
+
+
+def look_or_not(made):
+    """Reading a reply depends on nothing that the request may hold."""
+    for body in (completion("hi"), b"{}"):
+        with contextlib.suppress(Improper):
+            look(made, body)
