@@ -143,3 +143,14 @@ resource "google_firestore_backup_schedule" "weekly" {
     day = "SUNDAY"
   }
 }
+
+# Who is told of the alarms in monitoring.tf.json.
+
+resource "google_monitoring_notification_channel" "email" {
+  count        = var.alert_email == "" ? 0 : 1
+  display_name = "Lectern"
+  type         = "email"
+  labels = {
+    email_address = var.alert_email
+  }
+}

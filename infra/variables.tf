@@ -20,3 +20,9 @@ variable "events_audience" {
   type        = string
   default     = "lectern-events"
 }
+
+variable "alert_email" {
+  description = "Who is told of alarms; empty: nobody, they only show in the console."
+  type        = string
+  default     = ""
+}

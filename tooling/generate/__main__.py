@@ -12,7 +12,7 @@ from pathlib import Path
 
 import main
 from shared.edge.registry import deployments
-from tooling.generate import client, deploy_manifest, messages, openapi, requirements, tables
+from tooling.generate import client, deploy_manifest, messages, monitoring, openapi, requirements, tables
 from tooling.scale.tiers import TIERS, Tier, tier_named
 
 ROOT = Path(__file__).parent.parent.parent
@@ -25,6 +25,8 @@ def generated(tier: Tier = TIERS[0], secrets: Sequence[str] = ()) -> dict[str, s
     return {
         "functions.yaml": deploy_manifest.render(functions, tier, secrets),
         ".env": deploy_manifest.environment(tier),
+        "infra/monitoring.tf.json": monitoring.infrastructure(functions),
+        "docs/operations.md": monitoring.table(),
         "docs/openapi.json": openapi.render(functions),
         "docs/functions.md": tables.render(functions),
         "web/client/lectern.ts": client.render(functions),
