@@ -3,7 +3,7 @@
 import asyncio
 import statistics
 import time
-from itertools import pairwise
+from collections.abc import Callable, Coroutine
 
 from shared.documents.metering import TOTAL
 from shared.learning.answers import AnswerSubmitted
@@ -12,25 +12,31 @@ from tests.bench.report import Report
 
 _TOGETHER = 50
 _IN_FLIGHT = 200
+_FEW = 1000
+_MESSAGES = 60
+_ANSWERS_A_SECOND = 500
+"""A twentieth of what one worker merges: nothing waits but for the second between two merges."""
 
 
 async def measure(emulators: dict[str, str], report: Report, *, quick: bool) -> None:
     """Fill *report*."""
-    await _answers(emulators, report, 20_000 if quick else 100_000)
+    await _answers(emulators, report, 20_000 if quick else 100_000, rounds=1 if quick else 3)
     await _assignments(emulators, report, 100 if quick else 1000)
 
 
-async def _answers(emulators: dict[str, str], report: Report, most: int) -> None:
+async def _answers(emulators: dict[str, str], report: Report, most: int, *, rounds: int) -> None:
     """
-    Billed operations and processor time per answer, while one assignment is answered without a pause.
+    Billed operations and processor time of an answer to an assignment that has few, and to one that has many.
 
-    Compared are the second to the fourth tenth with the seventh to the ninth: the first warms up, and in
-    the last there are fewer and fewer to merge together. The median of three assignments.
+    Each time the same is offered at the same steady rate, to each in turn; the median of *rounds* pairs.
     """
-    figures = [await _one(emulators, most) for _ in range(3)]
-    billed, seconds = (statistics.median(each[i] for each in figures) for i in (0, 1))
+    ratios: list[tuple[float, float]] = []
+    for _ in range(rounds):
+        few, many = [await _steadily(emulators, there) for there in (_FEW, most)]
+        ratios.append((many[0] / few[0], many[1] / few[1]))
+    billed, seconds = (statistics.median(each[i] for each in ratios) for i in (0, 1))
     report.row(
-        f"one assignment, from {most // 10:,} to {most:,} answers",
+        f"one assignment, from {_FEW:,} to {most:,} answers",
         f"billed operations × {billed:.2f}, processor time × {seconds:.2f}",
         "flat: 1.00",
     )
@@ -39,29 +45,40 @@ async def _answers(emulators: dict[str, str], report: Report, most: int) -> None
     report.measured("flatness_answers_100k_time", seconds)
 
 
-async def _one(emulators: dict[str, str], most: int) -> tuple[float, float]:
+async def _steadily(emulators: dict[str, str], there: int) -> tuple[float, float]:
+    """What an answer costs in an assignment that has *there* answers: operations, and seconds of processor."""
     store = material.documents(emulators, material.project())
-    await material.assignment(store)
+    for name in ("warm", "exam"):
+        await material.assignment(store, name)
     worker = material.merger(store)
-    events = material.answers(most)
+    new = _MESSAGES * _TOGETHER
     gate = asyncio.Semaphore(_IN_FLIGHT)
-    marks = [(TOTAL.operations, time.process_time())]
-    merged = 0
 
     async def offer(part: list[AnswerSubmitted]) -> None:
-        nonlocal merged
         async with gate:
             await worker.merge(part, by="message")
-        merged += len(part)
-        if merged % (most // 10) == 0:
-            marks.append((TOTAL.operations, time.process_time()))
 
-    await asyncio.gather(*(offer(events[at : at + _TOGETHER]) for at in range(0, most, _TOGETHER)))
+    def parts(events: list[AnswerSubmitted]) -> list[list[AnswerSubmitted]]:
+        return [events[at : at + _TOGETHER] for at in range(0, len(events), _TOGETHER)]
+
+    await asyncio.gather(*(offer(part) for part in parts(material.answers(there))))
+    await _paced(offer, parts(material.answers(new, "warm")))
+    operations, processor = TOTAL.operations, time.process_time()
+    await _paced(offer, parts(material.answers(new, first=there)))
+    spent = (TOTAL.operations - operations) / new, (time.process_time() - processor) / new
     await store.close()
-    spent = [tuple(b - a for a, b in zip(before, after, strict=True)) for before, after in pairwise(marks)]
-    early, late = spent[1:4], spent[6:9]
-    billed, seconds = (sum(each[i] for each in late) / sum(each[i] for each in early) for i in (0, 1))
-    return billed, seconds
+    return spent
+
+
+async def _paced(
+    offer: Callable[[list[AnswerSubmitted]], Coroutine[None, None, None]], parts: list[list[AnswerSubmitted]]
+) -> None:
+    """Offer *parts*, so many answers a second; return when all are merged."""
+    tasks = []
+    for part in parts:
+        tasks.append(asyncio.create_task(offer(part)))
+        await asyncio.sleep(_TOGETHER / _ANSWERS_A_SECOND)
+    await asyncio.gather(*tasks)
 
 
 async def _assignments(emulators: dict[str, str], report: Report, most: int) -> None:

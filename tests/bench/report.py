@@ -17,6 +17,7 @@ GOALS = {
     "rebuild_events_per_s": (">=", 100_000.0),
     "swept_fraction": ("<=", 0.01),
     "merge_two_workers_ratio": (">=", 1.2),
+    "merge_commits_lost": ("<=", 0.02),
     "merge_events_per_s_under_load": (">=", 2000.0),
     "billed_ops_per_answer": ("<=", 2.1),
     "billed_ops_per_answer_by_browser": ("<=", 3.1),
