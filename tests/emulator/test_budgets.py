@@ -33,6 +33,7 @@ from shared.learning.answers import event_id
 from shared.settings import Settings
 from shared.topics.base import Message
 from tests.deployed import INGEST_KEY, deployed, replace
+from tests.emulator.test_indexes import composite, indexes_used, listed
 from tests.hot_documents import WatchedDocuments
 from tests.tutoring import ANSWER
 
@@ -395,7 +396,9 @@ main.load_all()
 
 
 @pytest.mark.parametrize("name", sorted(deployments()))
-async def test_a_function_stays_within_its_budget(name, id_token, tutor, monkeypatch):
+async def test_a_function_stays_within_its_budget_and_needs_no_index_that_is_not_listed(
+    name, id_token, tutor, emulators, project_id, monkeypatch
+):
     assert name in BUDGETS, f"{name} has no budget: measure it, and put it into the table"
     monkeypatch.setattr(leases, "_REPORT_SECONDS", 0.5)  # as after two seconds, without waiting so long
     monkeypatch.setattr(leases, "_FRESH", timedelta(seconds=30))  # a busy machine is not *later*
@@ -418,6 +421,7 @@ async def test_a_function_stays_within_its_budget(name, id_token, tutor, monkeyp
                 await all_told(fresh.services)
                 spent = Cost(*(now - then for now, then in zip(charged(name), before, strict=True)))
                 assert all(a <= b for a, b in zip(spent, budget, strict=True)), f"{which}: {spent} > {budget}"
+    assert composite(await indexes_used(emulators, project_id)) <= listed()
 
 
 def test_every_budget_is_of_a_function():
