@@ -2,11 +2,13 @@
 The gateway's first door: tasks, which the product composes and a model answers.
 
 The order of work, after sign-in and rate limits at the border: cache, single flight, reserve, call, settle.
+Where money is short the small model is asked, and what is kept of the large one is served.
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -14,11 +16,13 @@ import orjson
 
 from shared import metrics
 from shared.budgets.base import Budgets, Payer
+from shared.budgets.ladder import Degree, degree
 from shared.budgets.prices import PriceTable, Usage
 from shared.caching.base import CacheUse
 from shared.caching.caches import Caches, Made
 from shared.caching.keys import Key
-from shared.errors import Unavailable
+from shared.caching.single_flight import Flights
+from shared.errors import BudgetSpent, Unavailable
 from shared.gateway.allowed import NO_EFFORT, reasons
 from shared.gateway.base import Ask, Quote, Reply
 from shared.gateway.connections import ConnectionLost
@@ -42,14 +46,21 @@ class Gateway:
         *,
         models: Mapping[str, str],
         effort: str = "",
+        ceiling_nanos: int = 0,
     ) -> None:
-        """Ask *upstream*, if there is one, for the *models* of each size, reasoning with *effort* at most."""
+        """
+        Ask *upstream*, if there is one, for the *models* of each size, reasoning with *effort* at most.
+
+        Money is short below a fifth of *ceiling_nanos*.
+        """
         self._upstream = upstream
         self._budgets = budgets
         self._prices = prices
         self._caches = caches
         self._models = models
         self._effort = effort
+        self._ceiling = ceiling_nanos
+        self._looks: Flights[int] = Flights()
 
     def model_of(self, ask: Ask) -> str:
         """The name of the model that *ask* goes to."""
@@ -71,8 +82,18 @@ class Gateway:
 
         Raises:
             Unavailable: no good reply came within the deadline, or none can come now.
-            BudgetSpent: a ceiling of *payer* would be passed.
+            BudgetSpent: a ceiling of *payer* would be passed, also by the small model.
         """
+        kept, asks = await self._ladder(ask, payer)
+        if kept is not None:
+            return kept
+        for each in asks[:-1]:
+            with contextlib.suppress(BudgetSpent):
+                return await self._completed(each, payer)
+        return self._told_of(ask, asks[-1], await self._completed(asks[-1], payer))
+
+    async def _completed(self, ask: Ask, payer: Payer) -> Reply:
+        """The whole reply to *ask* and no other."""
         if ask.cache is None:
             reply, nanos = await self._asked(ask, payer)
             return replace(reply, nanos=nanos)
@@ -118,8 +139,26 @@ class Gateway:
 
         Raises:
             Unavailable: no reply came, or it broke off; what came before is not to be relied upon.
-            BudgetSpent: a ceiling of *payer* would be passed.
+            BudgetSpent: a ceiling of *payer* would be passed, also by the small model; nothing came before.
         """
+        kept, asks = await self._ladder(ask, payer)
+        if kept is not None:
+            yield kept.text
+            yield kept
+            return
+        for each in asks:
+            try:
+                async with contextlib.aclosing(self._streamed(each, payer)) as pieces:
+                    async for piece in pieces:
+                        yield self._told_of(ask, each, piece) if isinstance(piece, Reply) else piece
+            except BudgetSpent:
+                if each is asks[-1]:
+                    raise
+            else:
+                return
+
+    async def _streamed(self, ask: Ask, payer: Payer) -> AsyncGenerator[str | Reply, None]:
+        """The reply to *ask* and no other as it is written."""
         key = await self._key(ask, ask.cache) if ask.cache is not None else None
         if key is not None and (kept := await self._caches.get(key)) is not None:
             cached = _unpacked(kept, cached=True)
@@ -161,6 +200,43 @@ class Gateway:
         if key is not None and reply.finish_reason == "stop":
             await self._caches.put(key, _packed(reply), nanos=purse.paid)
         yield reply
+
+    async def _ladder(self, ask: Ask, payer: Payer) -> tuple[Reply | None, Sequence[Ask]]:
+        """
+        What is asked for *ask*, the next where money for the one before is short; or what is kept of it.
+
+        What is left is asked for as this instance knows it: reserving has the last word.
+        """
+        small = self._models["small"]
+        if ask.one_model or ask.model_class == "small" or self.model_of(ask) == small:
+            return None, (ask,)
+        key = await self._key(ask, ask.cache) if ask.cache is not None else None
+        near = None if key is None else self._caches.near(key)
+        if near is not None:
+            return _unpacked(near, cached=True), ()
+        smaller = replace(ask, model_class="small")
+        if await self._degree(ask, smaller, payer) is Degree.FULL:
+            return None, (ask, smaller)
+        if key is not None and (kept := await self._caches.get(key)) is not None:
+            metrics.gateway_degraded.labels(ask.task, Degree.CACHED_ONLY).inc()
+            return _unpacked(kept, cached=True), ()
+        return None, (smaller,)
+
+    async def _degree(self, ask: Ask, smaller: Ask, payer: Payer) -> Degree:
+        """How far the money goes; equal questions at once are one, as the first may have to be read."""
+        try:
+            left, _ = await self._looks.share("\0".join(payer), lambda: self._budgets.remaining(payer))
+        except Unavailable:
+            return Degree.FULL  # nobody knows what is left, and reserving will say so
+        full, small = self.quote(ask).worst_nanos, self.quote(smaller).worst_nanos
+        return degree(left, ceiling=self._ceiling, full=full, small=small, cache=ask.cache is not None)
+
+    def _told_of(self, ask: Ask, asked: Ask, reply: Reply) -> Reply:
+        """*reply* to what was *asked*, which says so if that is not *ask* itself."""
+        if asked is ask:
+            return reply
+        metrics.gateway_degraded.labels(ask.task, Degree.SMALL).inc()
+        return replace(reply, smaller=True)
 
     def _upstream_or_not(self) -> Upstream:
         if self._upstream is None:
