@@ -25,9 +25,10 @@ from shared.caching.single_flight import Flights
 from shared.errors import BudgetSpent, Unavailable
 from shared.gateway.allowed import NO_EFFORT, reasons
 from shared.gateway.base import Ask, Quote, Reply
-from shared.gateway.connections import ConnectionLost
 from shared.gateway.paying import Purse
 from shared.gateway.reading import Streamed, read_completion
+from shared.gateway.relaying import Listening, Relays
+from shared.gateway.scanning import Seen
 from shared.gateway.upstream import ATTEMPTS, Call, Improper, Upstream
 
 CHAT = "/chat/completions"
@@ -61,6 +62,7 @@ class Gateway:
         self._effort = effort
         self._ceiling = ceiling_nanos
         self._looks: Flights[int] = Flights()
+        self._relays: Relays[str] = Relays(caches)
 
     def model_of(self, ask: Ask) -> str:
         """The name of the model that *ask* goes to."""
@@ -158,48 +160,40 @@ class Gateway:
                 return
 
     async def _streamed(self, ask: Ask, payer: Payer) -> AsyncGenerator[str | Reply, None]:
-        """The reply to *ask* and no other as it is written."""
+        """The reply to *ask* and no other as it is written, by whoever asked for it first."""
         key = await self._key(ask, ask.cache) if ask.cache is not None else None
-        if key is not None and (kept := await self._caches.get(key)) is not None:
-            cached = _unpacked(kept, cached=True)
-            yield cached.text
-            yield cached
-            return
-        upstream = self._upstream_or_not()
-        call = self._call(ask, stream=True)
-        purse = self._purse(ask, payer)
-        began = time.perf_counter()
-        await purse.open(call)
-        streamed = Streamed()
-        whole = False
-        try:
-            incoming = await upstream.stream(call)
+        while True:
+            listening = self._relays.join(key) if key is not None else None
+            if listening is None and key is not None:
+                if (kept := await self._caches.get(key)) is not None:
+                    cached = _unpacked(kept, cached=True)
+                    yield cached.text
+                    yield cached
+                    return
+                listening = self._relays.join(key)  # somebody may have begun meanwhile
+            began = time.perf_counter() if listening is None else 0.0
+            if listening is None:
+                listening = self._begin(ask, key, payer)
             try:
-                while data := await incoming.piece():
-                    for text in streamed.feed(data):
+                async with contextlib.aclosing(_heard(listening)) as pieces:
+                    async for piece in pieces:
                         if began:
-                            metrics.gateway_first_token_seconds.labels(ask.task).observe(
-                                time.perf_counter() - began
-                            )
+                            waited = time.perf_counter() - began
+                            metrics.gateway_first_token_seconds.labels(ask.task).observe(waited)
                             began = 0.0
-                        yield text
-                reply = _checked(ask, streamed.reply())
-                whole = True
-            except (ConnectionLost, Improper) as error:
-                incoming.close(failed=True)
-                message = "the model broke off"
-                raise Unavailable(message) from error
-            finally:
-                if not whole:
-                    call.unknown += 1
-                    incoming.abandon()
-                incoming.close()
-        finally:
-            settling = purse.close(call, streamed.usage if whole else None, whole=whole)
-            await asyncio.shield(asyncio.ensure_future(settling))
-        if key is not None and reply.finish_reason == "stop":
-            await self._caches.put(key, _packed(reply), nanos=purse.paid)
-        yield reply
+                        yield piece
+            except BudgetSpent:
+                if listening.payer == payer:
+                    raise
+                # Nobody fails because somebody else's money is spent.
+            else:
+                return
+
+    def _begin(self, ask: Ask, key: Key | None, payer: Payer) -> Listening[str]:
+        upstream, call = self._upstream_or_not(), self._call(ask, stream=True)
+        return self._relays.begin(
+            key, _Writing(ask), upstream, lambda: call, self._purse(ask, payer), seconds=ask.deadline_seconds
+        )
 
     async def _ladder(self, ask: Ask, payer: Payer) -> tuple[Reply | None, Sequence[Ask]]:
         """
@@ -280,6 +274,58 @@ class Gateway:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         deadline = asyncio.get_running_loop().time() + ask.deadline_seconds
         return Call(CHAT, orjson.dumps(body), deadline)
+
+
+class _Writing:
+    """The reply to a task as it is written: listeners are told texts, and what is kept is the whole reply."""
+
+    def __init__(self, ask: Ask) -> None:
+        """Read the reply to *ask*."""
+        self._ask = ask
+        self._streamed = Streamed()
+        self.reply: Reply | None = None
+        self.refused = False
+
+    def feed(self, data: bytes) -> str:
+        """See ``Script``."""
+        return "".join(self._streamed.feed(data))
+
+    def seen(self) -> Seen:
+        """See ``Script``."""
+        reply = self._streamed.reply()
+        try:
+            self.reply = _checked(self._ask, reply)
+        except Improper:
+            self.refused = True
+        return Seen(self._streamed.usage, keep=not self.refused and reply.finish_reason == "stop")
+
+    def broken(self) -> str:
+        """See ``Script``; that there is no reply says it."""
+        return ""
+
+    def kept(self, _told: Sequence[str]) -> bytes:
+        """See ``Script``."""
+        return _packed(cast("Reply", self.reply))
+
+    def recall(self, kept: bytes) -> str:
+        """See ``Script``."""
+        self.reply = _unpacked(kept, cached=True)
+        return self.reply.text
+
+
+async def _heard(listening: Listening[str]) -> AsyncGenerator[str | Reply, None]:
+    """What *listening* hears, and the whole reply; its end waits until that is paid for."""
+    try:
+        await listening.begun()
+        async for text in listening:
+            yield text
+        script = cast("_Writing", listening.script)
+        if script.reply is None:
+            message = "the model's reply will not do" if script.refused else "the model broke off"
+            raise Unavailable(message)
+        yield script.reply
+    finally:
+        await listening.end()
 
 
 def _packed(reply: Reply) -> bytes:

@@ -24,7 +24,7 @@ class Purse:
         """Pay for *task* by *model*, whose reply has *most_tokens* at most, on behalf of *payer*."""
         self._budgets = budgets
         self._prices = prices
-        self._payer = payer
+        self.payer = payer
         self._task = task
         self._model = model
         self._most_tokens = most_tokens
@@ -43,7 +43,7 @@ class Purse:
         """
         self._worst = self._prices.worst(self._model, len(call.body), self._most_tokens)
         self._reservation = await self._budgets.reserve(
-            self._payer, task=self._task, model=self._model, worst_nanos=ATTEMPTS * self._worst
+            self.payer, task=self._task, model=self._model, worst_nanos=ATTEMPTS * self._worst
         )
 
     async def close(self, call: Call, usage: Usage | None, *, whole: bool) -> None:

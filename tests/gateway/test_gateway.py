@@ -97,6 +97,7 @@ async def test_a_reply_is_read_and_paid_for(asked, tutor, money):
 
 
 async def test_a_streamed_reply_comes_in_pieces_and_is_the_same(asked, tutor, money):
+    tutor.pace_seconds = 0.01
     *pieces, last = [each async for each in asked.stream(ask(), PAYER)]
     assert isinstance(last, Reply)
     assert len(pieces) > 5
