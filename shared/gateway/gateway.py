@@ -119,12 +119,18 @@ class Gateway:
         reply: Reply | None = None
         usage: Usage | None = None
 
+        purse = self._purse(ask, payer)
+
         def check(body: bytes) -> None:
             nonlocal reply, usage
-            read, usage = read_completion(body)
-            reply = _checked(ask, read)
+            read, used = read_completion(body)
+            try:
+                reply = _checked(ask, read)
+            except Improper:
+                purse.rejected(call, used)
+                raise
+            usage = used
 
-        purse = self._purse(ask, payer)
         await purse.open(call)
         try:
             await upstream.whole(call, check)

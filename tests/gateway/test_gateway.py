@@ -126,6 +126,44 @@ async def test_what_the_task_does_not_accept_is_asked_for_again_and_then_refused
     assert tutor.total == 3
 
 
+def refusing(tutor, *faults):
+    """What accepts no reply until it was asked for each of *faults*, which the next attempt meets."""
+    left = list(faults)
+
+    def accept(_):
+        if left:
+            tutor.fault = left.pop(0)
+            raise ValueError
+
+    return accept
+
+
+def used(reply):
+    return 100 * reply.usage.prompt_tokens + 500 * reply.usage.completion_tokens
+
+
+async def test_a_whole_reply_that_will_not_do_costs_what_it_used(asked, tutor, money):
+    reply = await asked.complete(ask(accept=refusing(tutor, "", "")), PAYER)
+    assert tutor.total == 3
+    assert (await figures(money)).spent_nanos == reply.nanos == 3 * used(reply)
+
+
+async def test_an_attempt_that_fails_after_one_that_will_not_do_is_counted_once(asked, tutor, money):
+    reply = await asked.complete(ask(), PAYER)
+    before = (await figures(money)).spent_nanos
+    with pytest.raises(Unavailable):
+        await asked.complete(ask(accept=refusing(tutor, "500")), PAYER)
+    assert (await figures(money)).spent_nanos - before == used(reply)
+
+
+async def test_what_does_not_say_what_it_used_costs_its_worst_beside_what_others_used(asked, tutor, money):
+    reply = await asked.complete(ask(), PAYER)
+    before = (await figures(money)).spent_nanos
+    await asked.complete(ask(accept=refusing(tutor, "", "no-usage")), PAYER)
+    worst = asked.quote(ask()).worst_nanos // 3
+    assert (await figures(money)).spent_nanos - before == 2 * used(reply) + worst
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("way", ["complete", "stream"])
 async def test_every_fault_ends_within_the_deadline_in_an_error_of_ours(asked, tutor, money, fault, way):
