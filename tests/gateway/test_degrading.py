@@ -139,7 +139,7 @@ async def test_every_call_of_every_failing_mode_ends_within_its_functions_deadli
     main.load_all()
     asking = {name: each for name, each in deployments().items() if each.asks_models}
     modes = [*FAULTS, "gone"]
-    wide = {"rate_ai_points": 10_000, "limiter": "memory", "budgets": "memory"}
+    wide = {"rate_ai_points": 10_000, "rate_lesson_points": 10_000, "limiter": "memory", "budgets": "memory"}
     plenty = {f"budget_{each}_nanos": 10**13 for each in ("learner_day", "course_day", "tenant_day")}
     async with AsyncExitStack() as stack:
         app = await stack.enter_async_context(

@@ -90,7 +90,7 @@ async def read(gateway, wanted, payer=ANN):
 
 async def test_five_hundred_outlines_in_one_process_are_one_call_and_one_write(tutor, monkeypatch):
     tutor.pace_seconds = 0.005
-    settings = {"limiter": "memory", "budgets": "memory", "rate_ai_points": 10_000}
+    settings = {"limiter": "memory", "budgets": "memory", "rate_lesson_points": 500}
     async with in_memory(firestore_emulator_host="unused", openai_base_url=tutor.url, **settings) as app:
         lesson = await a_class(app)
         documents = app.services.documents
