@@ -126,8 +126,7 @@ async def evaluate_answer(command: EvaluateAnswer, call: endpoint.Call) -> Evalu
         judgement,
         task,
         about=About(standing.event.event_id, at.assignment.assignment_id, at.assignment.course_id, uid),
-        model=reply.model,
-        canned=reply.canned,
+        reply=reply,
         evaluated_at=to_text(microseconds(call.now)),
     )
     per_mille = evaluation.points * 1000 // evaluation.max_points

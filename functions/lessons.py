@@ -80,6 +80,7 @@ class StepReply(Fact):
 @streamed_call(
     sends=SkeletonProgress,
     reply=SkeletonReply,
+    rate=RateClass.LESSON,
     deadline_seconds=SKELETON_SECONDS,
     max_body_bytes=16 * endpoint.KIB,
 )
@@ -131,7 +132,7 @@ async def generate_skeleton(
     )
 
 
-@endpoint.client_call(deadline_seconds=STEP_SECONDS, max_body_bytes=4 * endpoint.KIB, rate=RateClass.AI)
+@endpoint.client_call(deadline_seconds=STEP_SECONDS, max_body_bytes=4 * endpoint.KIB, rate=RateClass.LESSON)
 async def generate_step(command: GenerateStep, call: endpoint.Call) -> StepReply:
     """Write one step of an outline of a course, for its members; what was written once is written for all."""
     services = call.services

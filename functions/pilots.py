@@ -251,7 +251,8 @@ def _task(at: Asked, rubric: Rubric, event: AnswerSubmitted | None) -> Task:
 
 def _ask(task: Task, event: AnswerSubmitted | None) -> Ask:
     uid = event.student_id if event is not None else "-"
-    return evaluating.ask(task, uid, kind="run_pilot", deadline_seconds=ANSWER_SECONDS)
+    # What was shown is what runs: another model's evaluation would be none of this pilot.
+    return evaluating.ask(task, uid, kind="run_pilot", deadline_seconds=ANSWER_SECONDS, one_model=True)
 
 
 def _check_unchanged(pilot: Pilot, at: Asked, call: endpoint.Call) -> None:
@@ -352,8 +353,7 @@ class _Batch:
             judgement,
             task,
             about=About(event.event_id, assignment.assignment_id, assignment.course_id, event.student_id),
-            model=reply.model,
-            canned=reply.canned,
+            reply=reply,
             evaluated_at=to_text(microseconds(self._call.now)),
         )
         name = pilot.evaluation_id(event.event_id)

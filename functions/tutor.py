@@ -1,17 +1,19 @@
 """The tutor's help with one question: hints, each a rung further, and explanations of what went wrong."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from shared import metrics
 from shared.budgets.base import Payer
+from shared.budgets.ladder import Degree
 from shared.caching.base import CacheUse
 from shared.catalog.catalog import Asked
 from shared.edge import endpoint
 from shared.edge.streaming import streamed_call
-from shared.errors import NotAllowed
+from shared.errors import BudgetSpent, NotAllowed, Unavailable
 from shared.gateway.base import MARGIN_SECONDS, Ask, Reply
 from shared.learning.answers import microseconds, read_response, to_text
 from shared.learning.facts import Digest, DocumentId, Fact
@@ -69,6 +71,9 @@ class ChatReply(Fact):
 
     ``rung`` of 4 on the ladder of hints; ``told``: the answer could be told; ``heldBack``: a part that would
     have given it away was replaced; ``canned``: no model was asked, the built-in tutor made it.
+
+    ``degraded``: no model could be asked, as the budget is spent or none answers, and prepared feedback is in
+    its place; ``retryAfterSeconds`` says when one may be asked again. A prepared hint is no rung further.
     """
 
     text: str
@@ -78,6 +83,8 @@ class ChatReply(Fact):
     language: Language
     dir: Direction
     canned: bool
+    degraded: Literal["budget", "outage"] | None
+    retry_after_seconds: int
 
 
 @endpoint.client_call(max_body_bytes=4 * endpoint.KIB)
@@ -95,6 +102,7 @@ async def chat(command: Chat, call: endpoint.Call) -> AsyncGenerator[ChatPiece |
     Help the caller with one question, streamed: a hint, each a rung further, or what went wrong.
 
     The answer is told on the last rung after an attempt, or once the learner has it or has no attempt left.
+    Where no model can be asked, prepared feedback says that it is.
     """
     services, uid = call.services, call.principal.uid
     at = await services.catalog.asked(call.principal, command.assignment_id, command.question_id)
@@ -125,38 +133,84 @@ async def chat(command: Chat, call: endpoint.Call) -> AsyncGenerator[ChatPiece |
         deadline_seconds=CHAT_SECONDS - MARGIN_SECONDS,
     )
     payer = Payer(uid=uid, course_id=at.assignment.course_id)
-    shown, guard = PlainStream(), LeakGuard(Secrets() if talk.may_tell else secrets_of(at.question, at.key))
-    said: list[str] = []
-    canned = False
-    async with aclosing(services.gateway.stream(ask, payer)) as stream:
+    speech, said = _Speech(talk), False
+    try:
+        async with aclosing(services.gateway.stream(ask, payer)) as stream:
+            async for text in speech.of(stream):
+                if not said:
+                    await services.tutoring_records.assisted(uid, assistance)
+                said = True
+                yield ChatPiece(text=text)
+    except Unavailable as error:
+        if said:
+            raise
+        reply = await _without_model(talk, assistance, error, call)
+        yield ChatPiece(text=reply.text)
+        yield reply
+        return
+    yield ChatReply(
+        text="".join(speech.said),
+        rung=talk.rung,
+        told=talk.may_tell,
+        held_back=speech.guard.leaked,
+        language=talk.language,
+        dir=direction_of(talk.language),
+        canned=speech.canned,
+        degraded=None,
+        retry_after_seconds=0,
+    )
+
+
+class _Speech:
+    """A model's reply on its way to the learner: plain text, without what would give the answer away."""
+
+    def __init__(self, talk: Talk) -> None:
+        self._talk = talk
+        self._shown = PlainStream()
+        self.guard = LeakGuard(Secrets() if talk.may_tell else secrets_of(talk.question, talk.answer_key))
+        self.said: list[str] = []
+        self.canned = False
+
+    async def of(self, stream: AsyncIterator[str | Reply]) -> AsyncGenerator[str, None]:
+        """What may be said of *stream*, piece by piece."""
+        guard, shown = self.guard, self._shown
         async for piece in stream:
             if isinstance(piece, Reply):
-                canned = piece.canned
+                self.canned = piece.canned
                 continue
             text = guard.feed(shown.feed(piece))
             if guard.leaked or shown.full:
                 break
             if text:
-                if not said:
-                    await services.tutoring_records.assisted(uid, assistance)
-                said.append(text)
-                yield ChatPiece(text=text)
-    rest = guard.feed(shown.finish()) + guard.finish()
-    if guard.leaked:
-        rest = ("\n\n" if said else "") + chatting.in_its_place(talk.language, talk.rung)
-    if rest:
-        if not said:
-            await services.tutoring_records.assisted(uid, assistance)
-        said.append(rest)
-        yield ChatPiece(text=rest)
-    yield ChatReply(
-        text="".join(said),
+                self.said.append(text)
+                yield text
+        rest = guard.feed(shown.finish()) + guard.finish()
+        if guard.leaked:
+            hint = chatting.in_its_place(self._talk.language, self._talk.rung)
+            rest = "\n\n" + hint if self.said else hint
+        if rest:
+            self.said.append(rest)
+            yield rest
+
+
+async def _without_model(
+    talk: Talk, assistance: Assistance, error: Unavailable, call: endpoint.Call
+) -> ChatReply:
+    """What is said although no model could be asked; it is on record where it tells the answer."""
+    if talk.may_tell:
+        unasked = assistance.model_copy(update={"prompt_version": ""})
+        await call.services.tutoring_records.assisted(call.principal.uid, unasked)
+    metrics.gateway_degraded.labels("chat", Degree.DETERMINISTIC).inc()
+    return ChatReply(
+        text=chatting.without_model(talk),
         rung=talk.rung,
         told=talk.may_tell,
-        held_back=guard.leaked,
+        held_back=False,
         language=talk.language,
         dir=direction_of(talk.language),
-        canned=canned,
+        canned=False,
+        degraded="budget" if isinstance(error, BudgetSpent) else "outage",
+        retry_after_seconds=error.retry_after_seconds,
     )
 
 

@@ -125,6 +125,12 @@ gateway_first_token_seconds = Histogram(
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10),
     registry=REGISTRY,
 )
+gateway_degraded = Counter(
+    "lectern_gateway_degraded",
+    "Requests served otherwise than asked, by task and how: small, cached-only or deterministic.",
+    ["task", "degree"],
+    registry=REGISTRY,
+)
 cache_requests = Counter(
     "lectern_cache_requests",
     "Questions to the caches, by entry and outcome: hit, miss or coalesced.",

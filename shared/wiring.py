@@ -322,8 +322,15 @@ class Services:
         from shared.gateway.gateway import Gateway
 
         models = build.models(self.settings)
-        effort = self.settings.reasoning_effort
-        return Gateway(self.upstream, self.budgets, self.prices, self.caches, models=models, effort=effort)
+        return Gateway(
+            self.upstream,
+            self.budgets,
+            self.prices,
+            self.caches,
+            models=models,
+            effort=self.settings.reasoning_effort,
+            ceiling_nanos=self.settings.budget_learner_day_nanos,
+        )
 
     @cached_property
     def proxy(self) -> "Proxy":

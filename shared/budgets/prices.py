@@ -66,6 +66,10 @@ class Usage(NamedTuple):
     cached_tokens: int = 0
     cache_write_tokens: int = 0
 
+    def plus(self, other: "Usage") -> "Usage":
+        """Both together."""
+        return Usage(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
 
 PRICES: Mapping[str, Price] = {
     "gpt-6.1-sol": Price(2_000, 100, 10_000, 2_500),

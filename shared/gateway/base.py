@@ -22,7 +22,8 @@ class Ask:
     *model_class* is a size, which settings map to a name. *schema* is a JSON schema for strict structured
     output; *accept* looks at the text and raises ValueError if it will not do (then the model is asked
     again, and if that does not help either the call fails). *cache* says for whom, and how long, the
-    reply may be kept; replies that were cut short never are.
+    reply may be kept; replies that were cut short never are. Where money for the large model is short the
+    small one is asked, unless *one_model* says that its reply would be of no use.
     """
 
     task: str
@@ -34,6 +35,7 @@ class Ask:
     cache: CacheUse | None = None
     deadline_seconds: float = 10.0
     accept: Callable[[str], object] | None = None
+    one_model: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Reply:
 
     *finish_reason* is ``stop`` or, at ``max_tokens``, ``length``. *cached*: it was kept from before, and
     cost nothing. *nanos*: what it cost, with all attempts. *canned*: it comes from the built-in tutor, and
-    people are told so.
+    people are told so. *smaller*: money was short, and the small model wrote it instead of the large one.
     """
 
     text: str
@@ -53,6 +55,7 @@ class Reply:
     canned: bool
     finish_reason: str
     nanos: int = 0
+    smaller: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,13 @@
 The gateway's first door: tasks, which the product composes and a model answers.
 
 The order of work, after sign-in and rate limits at the border: cache, single flight, reserve, call, settle.
+Where money is short the small model is asked, and what is kept of the large one is served.
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -14,16 +16,19 @@ import orjson
 
 from shared import metrics
 from shared.budgets.base import Budgets, Payer
+from shared.budgets.ladder import Degree, degree
 from shared.budgets.prices import PriceTable, Usage
 from shared.caching.base import CacheUse
 from shared.caching.caches import Caches, Made
 from shared.caching.keys import Key
-from shared.errors import Unavailable
+from shared.caching.single_flight import Flights
+from shared.errors import BudgetSpent, Unavailable
 from shared.gateway.allowed import NO_EFFORT, reasons
 from shared.gateway.base import Ask, Quote, Reply
-from shared.gateway.connections import ConnectionLost
 from shared.gateway.paying import Purse
 from shared.gateway.reading import Streamed, read_completion
+from shared.gateway.relaying import Listening, Relays
+from shared.gateway.scanning import Seen
 from shared.gateway.upstream import ATTEMPTS, Call, Improper, Upstream
 
 CHAT = "/chat/completions"
@@ -42,14 +47,22 @@ class Gateway:
         *,
         models: Mapping[str, str],
         effort: str = "",
+        ceiling_nanos: int = 0,
     ) -> None:
-        """Ask *upstream*, if there is one, for the *models* of each size, reasoning with *effort* at most."""
+        """
+        Ask *upstream*, if there is one, for the *models* of each size, reasoning with *effort* at most.
+
+        Money is short below a fifth of *ceiling_nanos*.
+        """
         self._upstream = upstream
         self._budgets = budgets
         self._prices = prices
         self._caches = caches
         self._models = models
         self._effort = effort
+        self._ceiling = ceiling_nanos
+        self._looks: Flights[int] = Flights()
+        self._relays: Relays[str] = Relays(caches)
 
     def model_of(self, ask: Ask) -> str:
         """The name of the model that *ask* goes to."""
@@ -71,8 +84,18 @@ class Gateway:
 
         Raises:
             Unavailable: no good reply came within the deadline, or none can come now.
-            BudgetSpent: a ceiling of *payer* would be passed.
+            BudgetSpent: a ceiling of *payer* would be passed, also by the small model.
         """
+        kept, asks = await self._ladder(ask, payer)
+        if kept is not None:
+            return kept
+        for each in asks[:-1]:
+            with contextlib.suppress(BudgetSpent):
+                return await self._completed(each, payer)
+        return self._told_of(ask, asks[-1], await self._completed(asks[-1], payer))
+
+    async def _completed(self, ask: Ask, payer: Payer) -> Reply:
+        """The whole reply to *ask* and no other."""
         if ask.cache is None:
             reply, nanos = await self._asked(ask, payer)
             return replace(reply, nanos=nanos)
@@ -96,12 +119,18 @@ class Gateway:
         reply: Reply | None = None
         usage: Usage | None = None
 
+        purse = self._purse(ask, payer)
+
         def check(body: bytes) -> None:
             nonlocal reply, usage
-            read, usage = read_completion(body)
-            reply = _checked(ask, read)
+            read, used = read_completion(body)
+            try:
+                reply = _checked(ask, read)
+            except Improper:
+                purse.rejected(call, used)
+                raise
+            usage = used
 
-        purse = self._purse(ask, payer)
         await purse.open(call)
         try:
             await upstream.whole(call, check)
@@ -118,49 +147,96 @@ class Gateway:
 
         Raises:
             Unavailable: no reply came, or it broke off; what came before is not to be relied upon.
-            BudgetSpent: a ceiling of *payer* would be passed.
+            BudgetSpent: a ceiling of *payer* would be passed, also by the small model; nothing came before.
         """
-        key = await self._key(ask, ask.cache) if ask.cache is not None else None
-        if key is not None and (kept := await self._caches.get(key)) is not None:
-            cached = _unpacked(kept, cached=True)
-            yield cached.text
-            yield cached
+        kept, asks = await self._ladder(ask, payer)
+        if kept is not None:
+            yield kept.text
+            yield kept
             return
-        upstream = self._upstream_or_not()
-        call = self._call(ask, stream=True)
-        purse = self._purse(ask, payer)
-        began = time.perf_counter()
-        await purse.open(call)
-        streamed = Streamed()
-        whole = False
-        try:
-            incoming = await upstream.stream(call)
+        for each in asks:
             try:
-                while data := await incoming.piece():
-                    for text in streamed.feed(data):
+                async with contextlib.aclosing(self._streamed(each, payer)) as pieces:
+                    async for piece in pieces:
+                        yield self._told_of(ask, each, piece) if isinstance(piece, Reply) else piece
+            except BudgetSpent:
+                if each is asks[-1]:
+                    raise
+            else:
+                return
+
+    async def _streamed(self, ask: Ask, payer: Payer) -> AsyncGenerator[str | Reply, None]:
+        """The reply to *ask* and no other as it is written, by whoever asked for it first."""
+        key = await self._key(ask, ask.cache) if ask.cache is not None else None
+        while True:
+            listening = self._relays.join(key) if key is not None else None
+            if listening is None and key is not None:
+                if (kept := await self._caches.get(key)) is not None:
+                    cached = _unpacked(kept, cached=True)
+                    yield cached.text
+                    yield cached
+                    return
+                listening = self._relays.join(key)  # somebody may have begun meanwhile
+            began = time.perf_counter() if listening is None else 0.0
+            if listening is None:
+                listening = self._begin(ask, key, payer)
+            try:
+                async with contextlib.aclosing(_heard(listening)) as pieces:
+                    async for piece in pieces:
                         if began:
-                            metrics.gateway_first_token_seconds.labels(ask.task).observe(
-                                time.perf_counter() - began
-                            )
+                            waited = time.perf_counter() - began
+                            metrics.gateway_first_token_seconds.labels(ask.task).observe(waited)
                             began = 0.0
-                        yield text
-                reply = _checked(ask, streamed.reply())
-                whole = True
-            except (ConnectionLost, Improper) as error:
-                incoming.close(failed=True)
-                message = "the model broke off"
-                raise Unavailable(message) from error
-            finally:
-                if not whole:
-                    call.unknown += 1
-                    incoming.abandon()
-                incoming.close()
-        finally:
-            settling = purse.close(call, streamed.usage if whole else None, whole=whole)
-            await asyncio.shield(asyncio.ensure_future(settling))
-        if key is not None and reply.finish_reason == "stop":
-            await self._caches.put(key, _packed(reply), nanos=purse.paid)
-        yield reply
+                        yield piece
+            except BudgetSpent:
+                if listening.payer == payer:
+                    raise
+                # Nobody fails because somebody else's money is spent.
+            else:
+                return
+
+    def _begin(self, ask: Ask, key: Key | None, payer: Payer) -> Listening[str]:
+        upstream, call = self._upstream_or_not(), self._call(ask, stream=True)
+        return self._relays.begin(
+            key, _Writing(ask), upstream, lambda: call, self._purse(ask, payer), seconds=ask.deadline_seconds
+        )
+
+    async def _ladder(self, ask: Ask, payer: Payer) -> tuple[Reply | None, Sequence[Ask]]:
+        """
+        What is asked for *ask*, the next where money for the one before is short; or what is kept of it.
+
+        What is left is asked for as this instance knows it: reserving has the last word.
+        """
+        small = self._models["small"]
+        if ask.one_model or ask.model_class == "small" or self.model_of(ask) == small:
+            return None, (ask,)
+        key = await self._key(ask, ask.cache) if ask.cache is not None else None
+        near = None if key is None else self._caches.near(key)
+        if near is not None:
+            return _unpacked(near, cached=True), ()
+        smaller = replace(ask, model_class="small")
+        if await self._degree(ask, smaller, payer) is Degree.FULL:
+            return None, (ask, smaller)
+        if key is not None and (kept := await self._caches.get(key)) is not None:
+            metrics.gateway_degraded.labels(ask.task, Degree.CACHED_ONLY).inc()
+            return _unpacked(kept, cached=True), ()
+        return None, (smaller,)
+
+    async def _degree(self, ask: Ask, smaller: Ask, payer: Payer) -> Degree:
+        """How far the money goes; equal questions at once are one, as the first may have to be read."""
+        try:
+            left, _ = await self._looks.share("\0".join(payer), lambda: self._budgets.remaining(payer))
+        except Unavailable:
+            return Degree.FULL  # nobody knows what is left, and reserving will say so
+        full, small = self.quote(ask).worst_nanos, self.quote(smaller).worst_nanos
+        return degree(left, ceiling=self._ceiling, full=full, small=small, cache=ask.cache is not None)
+
+    def _told_of(self, ask: Ask, asked: Ask, reply: Reply) -> Reply:
+        """*reply* to what was *asked*, which says so if that is not *ask* itself."""
+        if asked is ask:
+            return reply
+        metrics.gateway_degraded.labels(ask.task, Degree.SMALL).inc()
+        return replace(reply, smaller=True)
 
     def _upstream_or_not(self) -> Upstream:
         if self._upstream is None:
@@ -204,6 +280,58 @@ class Gateway:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         deadline = asyncio.get_running_loop().time() + ask.deadline_seconds
         return Call(CHAT, orjson.dumps(body), deadline)
+
+
+class _Writing:
+    """The reply to a task as it is written: listeners are told texts, and what is kept is the whole reply."""
+
+    def __init__(self, ask: Ask) -> None:
+        """Read the reply to *ask*."""
+        self._ask = ask
+        self._streamed = Streamed()
+        self.reply: Reply | None = None
+        self.refused = False
+
+    def feed(self, data: bytes) -> str:
+        """See ``Script``."""
+        return "".join(self._streamed.feed(data))
+
+    def seen(self) -> Seen:
+        """See ``Script``."""
+        reply = self._streamed.reply()
+        try:
+            self.reply = _checked(self._ask, reply)
+        except Improper:
+            self.refused = True
+        return Seen(self._streamed.usage, keep=not self.refused and reply.finish_reason == "stop")
+
+    def broken(self) -> str:
+        """See ``Script``; that there is no reply says it."""
+        return ""
+
+    def kept(self, _told: Sequence[str]) -> bytes:
+        """See ``Script``."""
+        return _packed(cast("Reply", self.reply))
+
+    def recall(self, kept: bytes) -> str:
+        """See ``Script``."""
+        self.reply = _unpacked(kept, cached=True)
+        return self.reply.text
+
+
+async def _heard(listening: Listening[str]) -> AsyncGenerator[str | Reply, None]:
+    """What *listening* hears, and the whole reply; its end waits until that is paid for."""
+    try:
+        await listening.begun()
+        async for text in listening:
+            yield text
+        script = cast("_Writing", listening.script)
+        if script.reply is None:
+            message = "the model's reply will not do" if script.refused else "the model broke off"
+            raise Unavailable(message)
+        yield script.reply
+    finally:
+        await listening.end()
 
 
 def _packed(reply: Reply) -> bytes:

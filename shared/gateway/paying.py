@@ -15,7 +15,8 @@ class Purse:
     What one call may cost.
 
     Every attempt is reserved at its worst. An attempt of which no reply came whole counts as the worst
-    case, because the provider may bill it; one that the provider refused counts as nothing.
+    case, because the provider may bill it; one that the provider refused counts as nothing. One whose reply
+    came whole counts as what it used, whether it would do or not.
     """
 
     def __init__(
@@ -24,11 +25,12 @@ class Purse:
         """Pay for *task* by *model*, whose reply has *most_tokens* at most, on behalf of *payer*."""
         self._budgets = budgets
         self._prices = prices
-        self._payer = payer
+        self.payer = payer
         self._task = task
         self._model = model
         self._most_tokens = most_tokens
         self._worst = 0
+        self._wasted = Usage()
         self.paid = 0
         """What the call did cost, once the purse is closed."""
         self._reservation: Reservation | None = None
@@ -43,8 +45,14 @@ class Purse:
         """
         self._worst = self._prices.worst(self._model, len(call.body), self._most_tokens)
         self._reservation = await self._budgets.reserve(
-            self._payer, task=self._task, model=self._model, worst_nanos=ATTEMPTS * self._worst
+            self.payer, task=self._task, model=self._model, worst_nanos=ATTEMPTS * self._worst
         )
+
+    def rejected(self, call: Call, usage: Usage | None) -> None:
+        """Count an attempt whose reply came whole and will not do, if it says what it used."""
+        if usage is not None:
+            call.unknown -= 1
+            self._wasted = self._wasted.plus(usage)
 
     async def close(self, call: Call, usage: Usage | None, *, whole: bool) -> None:
         """Settle: *whole* says that a reply came to its end, *usage* what it says it used, if it says so."""
@@ -52,7 +60,7 @@ class Purse:
         if reservation is None:
             return
         unknown = call.unknown + (whole and usage is None)
-        told = usage or Usage()
+        told = self._wasted if usage is None else self._wasted.plus(usage)
         nanos = min(unknown * self._worst + self._prices.actual(self._model, told), reservation.nanos)
         self.paid = nanos
         try:

@@ -29,9 +29,11 @@ from shared.learning.questions import (
 )
 from shared.learning.responses import Response
 from shared.tutoring.languages import Language, language_of
+from shared.tutoring.leak_guard import leaks, secrets_of
 from shared.tutoring.prompting import Messages, messages
 from shared.tutoring.questions import plain_question, plain_response, plain_text
 from shared.tutoring.redaction import redacted
+from shared.tutoring.rendering import plain
 
 PROMPT = "chat/v1"
 MAX_TOKENS = 400
@@ -53,7 +55,8 @@ class Assistance(Fact):
     """
     Help that was given, tied to the attempt; ``users/{uid}/assistance/{attempt}-{rung}``.
 
-    ``eventId`` is null where nothing was answered yet; ``told`` says whether the answer could be told.
+    ``eventId`` is null where nothing was answered yet; ``told`` says whether the answer could be told;
+    ``promptVersion`` is empty where no model was asked.
     """
 
     attempt_id: Digest
@@ -193,3 +196,41 @@ _HELD_BACK: dict[Language, tuple[str, str, str]] = {
 def in_its_place(language: Language, rung: int) -> str:
     """What is said instead of a reply that would have given the answer away."""
     return _HELD_BACK[language][min(rung, 3) - 1]
+
+
+_THE_ANSWER: dict[Language, str] = {
+    "en": "The answer: {}",
+    "he": "התשובה: {}",
+    "ar": "الإجابة: {}",
+}
+_TRUE_AND_FALSE: dict[Language, tuple[str, str]] = {
+    "en": ("true", "false"),
+    "he": ("נכון", "לא נכון"),
+    "ar": ("صحيح", "خطأ"),
+}
+
+
+def without_model(talk: Talk) -> str:
+    """
+    What can be said although no model is asked.
+
+    That is what the author says to the answer; then the answer, where it may be told, or a prepared hint.
+    """
+    answer = correct_answer(talk.question, talk.answer_key) if talk.may_tell else None
+    hint = in_its_place(talk.language, talk.rung)
+    last = hint if answer is None else _THE_ANSWER[talk.language].format(_in_words(answer, talk.language))
+    said = plain("\n".join([*(talk.answered.feedback if talk.answered is not None else ()), last]))
+    if not talk.may_tell and leaks(said, secrets_of(talk.question, talk.answer_key)):
+        return hint
+    return said
+
+
+def _in_words(answer: Any, language: Language) -> str:
+    match answer:
+        case bool():
+            return _TRUE_AND_FALSE[language][not answer]
+        case list():
+            return ", ".join(answer)
+        case dict():
+            return "; ".join(f"{stem} – {choice}" for stem, choice in answer.items())
+    return str(answer)

@@ -15,7 +15,7 @@ from unicodedata import normalize
 from pydantic import Field, StringConstraints
 
 from shared.caching.base import CacheUse
-from shared.gateway.base import Ask
+from shared.gateway.base import Ask, Reply
 from shared.learning.facts import Digest, DocumentId, Fact, LearnerId
 from shared.learning.questions import (
     AnswerKey,
@@ -50,12 +50,15 @@ _LONGEST_PATTERN = 80
 _MOST_PATTERNS = 3
 _DOUBTFUL_CONFIDENCE = 20
 
-Flag = Literal["suspicious", "redacted", "unsupported", "scoreMismatch", "answerWithheld", "canned"]
+Flag = Literal[
+    "suspicious", "redacted", "unsupported", "scoreMismatch", "answerWithheld", "canned", "smallModel"
+]
 """
 ``suspicious``: the answer looks as if it spoke to the model. ``redacted``: personal data was taken out
 before the model saw it. ``unsupported``: points without a passage of the answer. ``scoreMismatch``: the
 model named points out of range. ``answerWithheld``: its feedback gave the answer away and was replaced.
-``canned``: the built-in tutor made it, not a model.
+``canned``: the built-in tutor made it, not a model. ``smallModel``: money was short, and a smaller model
+than usual made it.
 """
 
 
@@ -139,7 +142,14 @@ def evaluation_id(event_id: str, rubric: Sequence[Criterion]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def ask(task: Task, uid: str, *, kind: str = "evaluate_answer", deadline_seconds: float) -> Ask:
+def ask(
+    task: Task,
+    uid: str,
+    *,
+    kind: str = "evaluate_answer",
+    deadline_seconds: float,
+    one_model: bool = False,
+) -> Ask:
     """What is asked about *task*, an answer of *uid*'s; the reply is kept for all where it may be."""
     parts = {
         "question": task.question.question_id,
@@ -156,6 +166,7 @@ def ask(task: Task, uid: str, *, kind: str = "evaluate_answer", deadline_seconds
         accept=lambda text: read(text, task),
         cache=shared if task.shared else CacheUse("evaluation", parts, uid),
         deadline_seconds=deadline_seconds,
+        one_model=one_model,
     )
 
 
@@ -330,10 +341,11 @@ class About:
 
 
 def evaluation(
-    judgement: Judgement, task: Task, *, about: About, model: str, canned: bool, evaluated_at: str
+    judgement: Judgement, task: Task, *, about: About, reply: Reply, evaluated_at: str
 ) -> Evaluation:
-    """*judgement* as it is stored."""
-    flags = {*judgement.flags, *(("canned",) if canned else ())}
+    """*judgement*, which was read from *reply*, as it is stored."""
+    made = {"canned": reply.canned, "smallModel": reply.smaller}
+    flags = {*judgement.flags, *(flag for flag, holds in made.items() if holds)}
     return Evaluation(
         evaluation_id=evaluation_id(about.event_id, task.rubric),
         event_id=about.event_id,
@@ -352,7 +364,7 @@ def evaluation(
         flags=tuple(sorted(flags)),
         prompt_version=PROMPT,
         rubric_version=rubric_version(task.rubric),
-        model=model,
+        model=reply.model,
         evaluated_at=evaluated_at,
     )
 

@@ -15,6 +15,7 @@ Every document is created once, except the context, which is replaced in the ver
 an evaluation, its place in the queue and the new context are one commit.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -22,6 +23,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import Field, StringConstraints, TypeAdapter
 
+from shared.caching.single_flight import Flights
 from shared.documents.base import Create, Delete, Document, Documents, Replace, Write, Written
 from shared.errors import Conflict, NotFound, PreconditionLost, Unavailable
 from shared.learning.facts import Digest, DocumentId, Fact, LearnerId
@@ -70,6 +72,7 @@ class TutoringRecords:
     def __init__(self, documents: Documents) -> None:
         """Keep them in *documents*."""
         self._documents = documents
+        self._storing: Flights[None] = Flights()
 
     async def known(self, uid: str, evaluation_id: str) -> tuple[Evaluation | None, LearnerContext]:
         """The evaluation of that id, if any, and the learner's context: two reads, one round trip."""
@@ -226,8 +229,14 @@ class TutoringRecords:
     async def add_skeleton(self, course_id: str, skeleton: Skeleton) -> str:
         """Store *skeleton* under the name of its content, which is returned."""
         version = skeleton_version(skeleton)
-        fields = skeleton.model_dump(mode="json", by_alias=True)
-        await self._documents.create_each([Create(_skeleton(course_id, version), fields)])
+        creation = Create(_skeleton(course_id, version), skeleton.model_dump(mode="json", by_alias=True))
+
+        async def create() -> None:
+            with contextlib.suppress(Conflict):  # it is there, and the same
+                await self._documents.commit([creation])
+
+        # Whoever asked for the same outline at once stores it at once, and a document bears a write a second.
+        await self._storing.share(creation.path, create)
         return version
 
     async def skeleton(self, course_id: str, version: str) -> Skeleton:

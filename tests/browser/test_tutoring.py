@@ -1,5 +1,6 @@
 """A tutor explains a mistake word by word, in the question's own direction; a teacher accepts a suggestion."""
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -89,6 +90,39 @@ def test_an_outage_of_the_tutor_is_said_and_can_be_tried_again(
     expect(button).to_be_enabled()
     button.click()
     expect(card.element.locator(".tutor-note")).to_contain_text("Hint", timeout=15_000)
+
+
+def test_prepared_feedback_says_that_it_is(windows: Windows, quiz: Quiz, running: Stack) -> None:
+    window = windows(locale="he-IL")
+    page = window.sign_in(running.students[2], quiz)
+    card = window.card(quiz, "Grant").write("1800").submit().becomes("acknowledged")
+    reply = {
+        "text": "Read the question once more.",
+        "rung": 1,
+        "told": False,
+        "heldBack": False,
+        "language": "en",
+        "dir": "ltr",
+        "canned": False,
+        "degraded": "budget",
+        "retryAfterSeconds": 60,
+    }
+    events = [{"message": {"text": reply["text"]}}, {"result": reply}]
+    body = "".join(f"data: {json.dumps(each)}\n\n" for each in events)
+    page.route(
+        "**/chat",
+        lambda route: route.fulfill(status=200, content_type="text/event-stream", body=body),
+        times=1,
+    )
+    button = card.element.get_by_role("button", name="הסבירו לי את הטעות")
+    button.click(timeout=20_000)
+    note = card.element.locator(".tutor-note")
+    expect(note).to_have_text("משוב מוכן מראש: התקציב של המדריך נגמר לעת עתה.")
+    expect(card.element.locator(".tutor-text")).to_have_text("Read the question once more.")
+    expect(card.element.locator(".tutor[data-prepared]")).to_have_count(1)
+    button.click()
+    expect(note).to_contain_text("רמז 1", timeout=15_000)
+    expect(card.element.locator(".tutor[data-prepared]")).to_have_count(0)
 
 
 def test_a_teacher_switches_the_tutor_off_and_learners_have_no_button(

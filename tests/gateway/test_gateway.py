@@ -97,6 +97,7 @@ async def test_a_reply_is_read_and_paid_for(asked, tutor, money):
 
 
 async def test_a_streamed_reply_comes_in_pieces_and_is_the_same(asked, tutor, money):
+    tutor.pace_seconds = 0.01
     *pieces, last = [each async for each in asked.stream(ask(), PAYER)]
     assert isinstance(last, Reply)
     assert len(pieces) > 5
@@ -123,6 +124,44 @@ async def test_what_the_task_does_not_accept_is_asked_for_again_and_then_refused
     with pytest.raises(Unavailable):
         await asked.complete(ask(accept=refuse), PAYER)
     assert tutor.total == 3
+
+
+def refusing(tutor, *faults):
+    """What accepts no reply until it was asked for each of *faults*, which the next attempt meets."""
+    left = list(faults)
+
+    def accept(_):
+        if left:
+            tutor.fault = left.pop(0)
+            raise ValueError
+
+    return accept
+
+
+def used(reply):
+    return 100 * reply.usage.prompt_tokens + 500 * reply.usage.completion_tokens
+
+
+async def test_a_whole_reply_that_will_not_do_costs_what_it_used(asked, tutor, money):
+    reply = await asked.complete(ask(accept=refusing(tutor, "", "")), PAYER)
+    assert tutor.total == 3
+    assert (await figures(money)).spent_nanos == reply.nanos == 3 * used(reply)
+
+
+async def test_an_attempt_that_fails_after_one_that_will_not_do_is_counted_once(asked, tutor, money):
+    reply = await asked.complete(ask(), PAYER)
+    before = (await figures(money)).spent_nanos
+    with pytest.raises(Unavailable):
+        await asked.complete(ask(accept=refusing(tutor, "500")), PAYER)
+    assert (await figures(money)).spent_nanos - before == used(reply)
+
+
+async def test_what_does_not_say_what_it_used_costs_its_worst_beside_what_others_used(asked, tutor, money):
+    reply = await asked.complete(ask(), PAYER)
+    before = (await figures(money)).spent_nanos
+    await asked.complete(ask(accept=refusing(tutor, "", "no-usage")), PAYER)
+    worst = asked.quote(ask()).worst_nanos // 3
+    assert (await figures(money)).spent_nanos - before == 2 * used(reply) + worst
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -111,7 +111,8 @@ class Telltale(FixedGateway):
 
 @pytest.fixture
 async def app(id_token):
-    async with deployed(id_token, limiter="memory", budgets="memory", rate_ai_points=10_000) as app:
+    wide = {"rate_ai_points": 10_000, "rate_lesson_points": 10_000}
+    async with deployed(id_token, limiter="memory", budgets="memory", **wide) as app:
         yield app
 
 

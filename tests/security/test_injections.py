@@ -40,6 +40,7 @@ async def app():
         firestore_emulator_host="unused",
         limiter="memory",
         rate_ai_points=1_000_000,
+        rate_lesson_points=1_000_000,
         rate_shared_ip_points=1_000_000,
     ) as app:
         yield app

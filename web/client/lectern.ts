@@ -177,6 +177,9 @@ export interface ChatPiece {
  *
  * ``rung`` of 4 on the ladder of hints; ``told``: the answer could be told; ``heldBack``: a part that would
  * have given it away was replaced; ``canned``: no model was asked, the built-in tutor made it.
+ *
+ * ``degraded``: no model could be asked, as the budget is spent or none answers, and prepared feedback is in
+ * its place; ``retryAfterSeconds`` says when one may be asked again. A prepared hint is no rung further.
  */
 export interface ChatReply {
   readonly text: string;
@@ -186,6 +189,8 @@ export interface ChatReply {
   readonly language: "en" | "he" | "ar";
   readonly dir: "ltr" | "rtl";
   readonly canned: boolean;
+  readonly degraded: "budget" | "outage" | null;
+  readonly retryAfterSeconds: number;
 }
 
 /** The right side of a pair in a matching question; may belong to no stem or to several. */
@@ -288,7 +293,7 @@ export interface Evaluation {
   readonly dir: "ltr" | "rtl";
   readonly confidence: number;
   readonly errorPatterns: readonly (string)[];
-  readonly flags: readonly ("suspicious" | "redacted" | "unsupported" | "scoreMismatch" | "answerWithheld" | "canned")[];
+  readonly flags: readonly ("suspicious" | "redacted" | "unsupported" | "scoreMismatch" | "answerWithheld" | "canned" | "smallModel")[];
   readonly promptVersion: string;
   readonly rubricVersion: string;
   readonly model: string;

@@ -178,6 +178,26 @@ class TestClassesThatAllInstancesCountTogether:
             with pytest.raises(Unavailable):
                 await self.ask(app, "ann")
 
+    async def test_tutoring_and_lessons_are_counted_apart(self):
+        import main
+
+        main.load_all()
+        classes = {name: each.rate for name, each in deployments().items()}
+        lessons = {name for name, rate in classes.items() if rate is RateClass.LESSON}
+        assert lessons == {"generate_skeleton", "generate_step"}
+        asking = {name for name, rate in classes.items() if rate is RateClass.AI}
+        assert asking == {"chat", "evaluate_answer", "openai_proxy", "run_pilot"}
+        assert {name for name, each in deployments().items() if each.asks_models} == lessons | asking
+        assert RateClass.UPLOAD not in classes.values()  # docs/ai.md says so
+
+    async def test_the_eleventh_lesson_job_of_a_minute_is_refused_and_a_hint_is_not(self):
+        async with in_memory(limiter="memory") as app:
+            outline = {"courseId": "none", "topic": "Fractions"}
+            replies = [await app.call("generate_skeleton", outline, uid="ann") for _ in range(11)]
+            assert [each.status_code for each in replies] == [404] * 10 + [429]
+            hint = {"assignmentId": "none", "questionId": "none"}
+            assert (await app.call("chat", hint, uid="ann")).status_code == 404
+
     async def test_the_submit_path_asks_no_store(self):
         import main
 

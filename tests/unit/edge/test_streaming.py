@@ -8,6 +8,7 @@ import pytest
 
 from shared.edge import exchange, streaming
 from shared.edge.exchange import Deadline
+from shared.errors import Unavailable
 from tests.deployed import ROOT, in_memory, replace
 from tests.tutoring import FixedGateway, a_class
 
@@ -142,10 +143,25 @@ async def test_a_failure_in_the_middle_is_the_last_event(app, lesson, caplog):
     assert line.status == 500
 
 
-async def test_an_outage_is_told_as_unavailable(app, lesson):
+async def test_an_outage_in_the_middle_is_told_as_unavailable(app, lesson):
+    class BreaksOff(FixedGateway):
+        async def stream(self, ask, payer):
+            yield "A beginning, and more of it. " * 4
+            raise Unavailable("the model broke off")
+
+    replace(app.services, gateway=BreaksOff())
+    listener = await heard(lesson, {"data": lesson.about("Sky")})
+    *messages, last = listener.events
+    assert all("message" in each for each in messages)
+    assert last["error"]["status"] == "UNAVAILABLE"
+
+
+async def test_an_outage_before_the_first_piece_is_prepared_feedback(app, lesson):
     replace(app.services, gateway=FixedGateway(fails=True))
     listener = await heard(lesson, {"data": lesson.about("Sky")})
-    assert [each["error"]["status"] for each in listener.events] == ["UNAVAILABLE"]
+    [message, last] = listener.events
+    assert message["message"]["text"] == last["result"]["text"]
+    assert last["result"]["degraded"] == "outage"
     assert not [path for path in app.services.documents.dump() if "assistance" in path]
 
 

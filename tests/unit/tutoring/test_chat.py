@@ -7,8 +7,8 @@ import pytest
 from shared.learning.assignments import GradingPolicy
 from shared.learning.attempts import Attempt, AttemptsPolicy
 from shared.learning.questions import FULL_CREDIT
-from shared.tutoring.chatting import may_be_told
-from tests.tutoring import a_class
+from shared.tutoring.chatting import in_its_place, may_be_told
+from tests.tutoring import QUESTIONS, a_class
 
 
 async def chats(lesson, question="Capital", *, uid="ann", **fields):
@@ -74,9 +74,77 @@ class TestLadder:
     async def test_a_failing_model_costs_no_rung(self, app, lesson, gateway):
         await wrongly(lesson)
         gateway(fails=True)
-        assert (await app.call("chat", lesson.about("Capital"), uid="ann")).status_code == 503
+        replies = [await chats(lesson) for _ in range(5)]
+        assert {(each["rung"], each["told"], each["degraded"]) for each in replies} == {(1, False, "outage")}
+        assert not [path for path in app.services.documents.dump() if "assistance" in path]
         gateway()
-        assert (await chats(lesson))["rung"] == 1
+        reply = await chats(lesson)
+        assert (reply["rung"], reply["degraded"]) == (1, None)
+
+
+class TestWithoutModel:
+    """What is said where no model can be asked: prepared, and no more than the learner may know."""
+
+    async def test_it_is_what_the_author_says_and_a_hint_in_the_questions_language(self, lesson, gateway):
+        gateway(fails=True)
+        await wrongly(lesson)
+        reply = await chats(lesson, intent="explain")
+        author, hint = reply["text"].split("\n")
+        assert (author, hint) == ("The largest city.", in_its_place("en", 1))
+        assert (reply["degraded"], reply["retryAfterSeconds"], reply["canned"]) == ("outage", 1, False)
+        hebrew = await chats(lesson, "עברית")
+        assert (hebrew["text"], hebrew["dir"]) == (in_its_place("he", 1), "rtl")
+
+    async def test_an_author_who_gives_the_answer_away_is_not_repeated(self, app, gateway):
+        lesson = await a_class(app, QUESTIONS.replace("#The largest city.", "#No\\: it is Canberra."))
+        gateway(fails=True)
+        await wrongly(lesson)
+        assert (await chats(lesson))["text"] == in_its_place("en", 1)
+
+    async def test_on_the_last_rung_the_answer_is_told_and_on_record(self, app, lesson, gateway):
+        gateway()
+        await wrongly(lesson)
+        for _ in range(3):
+            await chats(lesson)
+        gateway(fails=True)
+        replies = [await chats(lesson) for _ in range(2)]
+        assert {(each["rung"], each["told"], each["degraded"]) for each in replies} == {(4, True, "outage")}
+        assert replies[0]["text"] == "The largest city.\nThe answer: Canberra"
+        [last] = [path for path in app.services.documents.dump() if path.endswith("-4")]
+        fields = await app.document(last)
+        assert (fields["told"], fields["promptVersion"]) == (True, "")
+
+    @pytest.mark.parametrize(
+        ("question", "answer", "told"),
+        [
+            ("Sun", {"value": True}, "The answer: true"),
+            ("Grant", {"number": 1822}, "The answer: 1822"),
+            ("Word", {"text": "CO2"}, "The answer: carbon dioxide"),
+        ],
+    )
+    async def test_answers_of_all_kinds_are_told_in_words(self, lesson, gateway, question, answer, told):
+        gateway(fails=True)
+        await lesson.answers(question, answer)
+        assert (await chats(lesson, question))["text"] == told
+
+    async def test_pairs_and_several_options_are_told_in_words(self, app, gateway):
+        lesson = await a_class(app, policy={"attempts": "first"})
+        gateway(fails=True)
+        match = lesson.questions["Match"]
+        wrong = {each["stemId"]: match["choices"][0]["choiceId"] for each in match["stems"]}
+        await lesson.answers("Match", {"pairs": wrong})
+        label, _, pairs = (await chats(lesson, "Match"))["text"].partition(": ")
+        assert label == "The answer"
+        assert set(pairs.split("; ")) == {"Canada – Ottawa", "Italy – Rome", "Japan – Tokyo"}
+        await lesson.answers("Primes", {"optionIds": [lesson.option("Primes", "nine")]})
+        label, _, options = (await chats(lesson, "Primes"))["text"].partition(": ")
+        assert set(options.split(", ")) == {"two", "seventeen"}
+
+    async def test_what_a_person_grades_has_no_answer_to_tell(self, app, gateway):
+        lesson = await a_class(app, policy={"attempts": "first"})
+        gateway(fails=True)
+        await lesson.answers("Sky", {"text": "Because."})
+        assert (await chats(lesson, "Sky"))["text"] == in_its_place("en", 4)
 
 
 ATTEMPTS = {

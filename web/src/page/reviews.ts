@@ -15,6 +15,7 @@ const FLAGS: Record<Evaluation["flags"][number], Word> = {
   scoreMismatch: "flagMismatch",
   answerWithheld: "flagWithheld",
   canned: "cannedReply",
+  smallModel: "flagSmallModel",
 };
 
 export function reviewPanel(session: Session, assignment: AssignmentForm): HTMLElement {

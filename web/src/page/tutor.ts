@@ -13,6 +13,11 @@ const PROBLEMS: Record<string, Word> = {
   "functions/deadline-exceeded": "explainUnavailable",
 };
 
+const PREPARED: Record<NonNullable<ChatReply["degraded"]>, Word> = {
+  budget: "preparedBudget",
+  outage: "preparedOutage",
+};
+
 /** A button, and below it the explanation; each press about the same attempt goes a rung further. */
 export class Explanation {
   readonly element: HTMLElement;
@@ -43,6 +48,7 @@ export class Explanation {
     this.#region.setAttribute("aria-busy", "true");
     this.#text.removeAttribute("lang");
     this.#text.dir = "auto";
+    this.element.removeAttribute("data-prepared");
     fill(this.#text);
     say(this.#note, t("explaining"));
     try {
@@ -59,12 +65,16 @@ export class Explanation {
       if (mine !== this.#turn) return;
       this.#text.lang = reply.language;
       this.#text.dir = reply.dir;
+      const prepared = Boolean(reply.degraded);
       const notes = [
-        ...(reply.told ? [] : [t("explainRung", { rung: reply.rung })]),
+        ...(reply.degraded ? [t(PREPARED[reply.degraded])] : []),
+        ...(reply.told || prepared ? [] : [t("explainRung", { rung: reply.rung })]),
         ...(reply.canned ? [t("cannedReply")] : []),
       ];
       say(this.#note, notes.join(" "));
-      say(this.#button, t(reply.told ? "explainAgain" : "explainMore"));
+      this.element.toggleAttribute("data-prepared", prepared);
+      // A prepared hint is no rung further: what the button says is what it said.
+      if (!prepared || reply.told) say(this.#button, t(reply.told ? "explainAgain" : "explainMore"));
     } catch (error) {
       if (mine !== this.#turn) return;
       const code = error instanceof Error && "code" in error ? String(error.code) : "";
