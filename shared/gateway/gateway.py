@@ -22,14 +22,14 @@ from shared.caching.base import CacheUse
 from shared.caching.caches import Caches, Made
 from shared.caching.keys import Key
 from shared.caching.single_flight import Flights
-from shared.errors import BudgetSpent, Unavailable
+from shared.errors import BudgetSpent, LecternError, Unavailable
 from shared.gateway.allowed import NO_EFFORT, reasons
 from shared.gateway.base import Ask, Quote, Reply
 from shared.gateway.paying import Purse
 from shared.gateway.reading import Streamed, read_completion
 from shared.gateway.relaying import Listening, Relays
 from shared.gateway.scanning import Seen
-from shared.gateway.upstream import ATTEMPTS, Call, Improper, Upstream
+from shared.gateway.upstream import ATTEMPTS, Call, Declined, Unsuited, Upstream
 
 CHAT = "/chat/completions"
 _NOT_SET_UP = "no model is set up here"
@@ -118,15 +118,19 @@ class Gateway:
         call = self._call(ask, stream=False)
         reply: Reply | None = None
         usage: Usage | None = None
-
+        declines = False
         purse = self._purse(ask, payer)
 
         def check(body: bytes) -> None:
-            nonlocal reply, usage
-            read, used = read_completion(body)
+            nonlocal reply, usage, declines
+            try:
+                read, used = read_completion(body)
+            except Declined as declined:
+                usage, declines = declined.usage, True
+                raise
             try:
                 reply = _checked(ask, read)
-            except Improper:
+            except Unsuited:
                 purse.rejected(call, used)
                 raise
             usage = used
@@ -135,7 +139,7 @@ class Gateway:
         try:
             await upstream.whole(call, check)
         finally:
-            settling = purse.close(call, usage, whole=reply is not None)
+            settling = purse.close(call, usage, whole=reply is not None or declines)
             await asyncio.shield(asyncio.ensure_future(settling))
         return cast("Reply", reply), purse.paid
 
@@ -290,7 +294,7 @@ class _Writing:
         self._ask = ask
         self._streamed = Streamed()
         self.reply: Reply | None = None
-        self.refused = False
+        self._declined = self._unsuited = False
 
     def feed(self, data: bytes) -> str:
         """See ``Script``."""
@@ -298,12 +302,20 @@ class _Writing:
 
     def seen(self) -> Seen:
         """See ``Script``."""
-        reply = self._streamed.reply()
         try:
-            self.reply = _checked(self._ask, reply)
-        except Improper:
-            self.refused = True
-        return Seen(self._streamed.usage, keep=not self.refused and reply.finish_reason == "stop")
+            self.reply = _checked(self._ask, self._streamed.reply())
+        except Declined:
+            self._declined = True
+        except Unsuited:
+            self._unsuited = True
+        whole = self.reply is not None and self.reply.finish_reason == "stop"
+        return Seen(self._streamed.usage, keep=whole)
+
+    def lacking(self) -> LecternError:
+        """Why there is no reply in the end."""
+        if self._declined:
+            return Declined(self._streamed.usage)
+        return Unavailable("the model's reply will not do" if self._unsuited else "the model broke off")
 
     def broken(self) -> str:
         """See ``Script``; that there is no reply says it."""
@@ -327,8 +339,7 @@ async def _heard(listening: Listening[str]) -> AsyncGenerator[str | Reply, None]
             yield text
         script = cast("_Writing", listening.script)
         if script.reply is None:
-            message = "the model's reply will not do" if script.refused else "the model broke off"
-            raise Unavailable(message)
+            raise script.lacking()
         yield script.reply
     finally:
         await listening.end()
@@ -363,18 +374,18 @@ def _checked(ask: Ask, reply: Reply) -> Reply:
     *reply*, if it is what *ask* wanted.
 
     Raises:
-        Improper: it is not.
+        Unsuited: it is not.
     """
     if ask.schema is not None:
         if reply.finish_reason != "stop":
-            raise Improper
+            raise Unsuited
         try:
             orjson.loads(reply.text)
         except ValueError as error:
-            raise Improper from error
+            raise Unsuited from error
     if ask.accept is not None:
         try:
             ask.accept(reply.text)
         except ValueError as error:
-            raise Improper from error
+            raise Unsuited from error
     return reply

@@ -149,8 +149,6 @@ class Proxy:
 class _Passed(Passage):
     """A stream as it passes: what is kept of it are the bytes that were told."""
 
-    refused = False
-
     def kept(self, told: Sequence[bytes]) -> bytes:
         """All of it."""
         return b"".join(told)

@@ -23,9 +23,6 @@ from shared.gateway.upstream import Call, Improper, Incoming, Upstream
 class Script(Protocol[AnyStr]):
     """How one stream is read, what listeners are told of it, and what is kept."""
 
-    refused: bool
-    """Whether it came to its end, and will not do."""
-
     def feed(self, data: bytes) -> AnyStr:
         """
         What of *data*, the next piece, may be told now.
@@ -179,7 +176,7 @@ class Relay(Generic[AnyStr]):
             if seen is None:
                 call.unknown += 1
                 incoming.abandon()
-            incoming.close(failed=self.script.refused)
+            incoming.close()
             self._end()
             await purse.close(call, seen.usage if seen else None, whole=seen is not None)
             if seen is not None and seen.keep and self.key is not None:

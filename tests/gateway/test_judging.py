@@ -2,13 +2,21 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime
 
 import orjson
 import pytest
 
-from shared.budgets.prices import Usage
+from shared.budgets.base import Payer, Scope
+from shared.budgets.ladder import Ceilings
+from shared.budgets.memory import MemoryBudgets
+from shared.budgets.prices import PriceTable, Usage
+from shared.caching.caches import Caches
+from shared.caching.keys import Keys
 from shared.errors import InvalidRequest, Unavailable
+from shared.gateway.base import Ask
 from shared.gateway.breaker import Breaker
+from shared.gateway.gateway import Gateway
 from shared.gateway.reading import Streamed, read_completion
 from shared.gateway.upstream import ATTEMPTS, Call, Declined, Improper, Unsuited, Upstream
 from tests.gateway.test_connections import server
@@ -153,3 +161,46 @@ def test_a_stream_may_decline_as_well(last):
     with pytest.raises(Declined) as caught:
         streamed.reply()
     assert caught.value.usage == Usage(9, 5)
+
+
+def asking(pool, budgets):
+    provider, breaker = upstream(pool)
+    models = {"small": "gpt-6-luna", "large": "gpt-6.1-terra"}
+    caches = Caches(Keys(b"k" * 32))
+    return Gateway(provider, budgets, PriceTable(), caches, models=models, effort="none"), breaker
+
+
+def streamed(body):
+    [choice] = orjson.loads(body)["choices"]
+    message, finish = choice["message"], choice["finish_reason"]
+    chunks = [
+        {"choices": [{"delta": message, "finish_reason": None}]},
+        {"choices": [{"delta": {}, "finish_reason": finish}]},
+        {"choices": [], "usage": USED},
+    ]
+    data = b"".join(b"data: " + orjson.dumps(each) + b"\n\n" for each in chunks) + b"data: [DONE]\n\n"
+    return reply(200, data, "text/event-stream")
+
+
+async def all_of(pieces):
+    return [piece async for piece in pieces]
+
+
+@WAYS
+@pytest.mark.parametrize("body", DECLINING)
+async def test_what_a_model_declines_costs_what_that_took_and_shuts_nobody_out(way, body):
+    plenty = 10**18
+    budgets = MemoryBudgets(Ceilings(*[plenty] * 5), now=lambda: datetime.now(UTC))
+    replies = [reply(200, body) if way == "whole" else streamed(body)] * 8
+    async with server(*replies) as pool:
+        gateway, breaker = asking(pool, budgets)
+        for number in range(8):
+            one = Ask("chat", "small", ({"role": "user", "content": f"{number}"},), 400, deadline_seconds=20)
+            pieces = gateway.stream(one, Payer("ann"))
+            with pytest.raises(Declined):
+                await (gateway.complete(one, Payer("ann")) if way == "whole" else all_of(pieces))
+            await pieces.aclose()
+        assert not breaker.is_open
+    [day] = await budgets.spent(Scope.LEARNER, "ann")
+    assert day.spent_nanos == 8 * PriceTable().actual("gpt-6-luna", Usage(9, 5))
+    assert day.reserved_nanos == 0
