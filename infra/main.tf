@@ -33,6 +33,11 @@ resource "google_pubsub_topic" "answers_incoming_dead" {
   name = "answers-incoming-dead"
 }
 
+locals {
+  # Cloud Run lets in tokens for the function's own URL; functions.yaml names the account as its invoker.
+  ingest_answers = "https://${var.region}-${var.project}.cloudfunctions.net/ingest_answers"
+}
+
 resource "google_pubsub_subscription" "answers_incoming" {
   name                       = "answers-incoming-ingest-answers"
   topic                      = google_pubsub_topic.answers_incoming.id
@@ -40,10 +45,10 @@ resource "google_pubsub_subscription" "answers_incoming" {
   message_retention_duration = "604800s"
 
   push_config {
-    push_endpoint = "https://${var.region}-${var.project}.cloudfunctions.net/ingest_answers"
+    push_endpoint = local.ingest_answers
     oidc_token {
       service_account_email = google_service_account.events.email
-      audience              = var.events_audience
+      audience              = local.ingest_answers
     }
   }
 
@@ -90,13 +95,6 @@ resource "google_pubsub_subscription_iam_member" "dead_letters" {
   member       = local.pubsub_agent
 }
 
-resource "google_cloud_run_v2_service_iam_member" "ingest_answers" {
-  location = var.region
-  name     = "ingest-answers"
-  role     = "roles/run.invoker"
-  member   = "serviceAccount:${google_service_account.events.email}"
-}
-
 # The archive of sealed segments.
 
 resource "google_storage_bucket" "archive" {
@@ -121,6 +119,11 @@ resource "google_storage_bucket" "archive" {
 }
 
 # The database, with a way back: any minute of the last week, a day of the last week, a week of the last 14.
+
+import {
+  id = "projects/${var.project}/databases/(default)"
+  to = google_firestore_database.default
+}
 
 resource "google_firestore_database" "default" {
   name                              = "(default)"

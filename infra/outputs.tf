@@ -7,3 +7,8 @@ output "archive_url" {
   description = "For LECTERN_ARCHIVE_URL."
   value       = "gs://${google_storage_bucket.archive.name}/segments"
 }
+
+output "ingest_audience" {
+  description = "One of LECTERN_EVENTS_AUDIENCES."
+  value       = local.ingest_answers
+}

@@ -10,15 +10,9 @@ variable "region" {
 }
 
 variable "firestore_location" {
-  description = "Where the database is: a region or a multi-region such as nam5."
+  description = "Where the database was made: a region or a multi-region such as nam5."
   type        = string
   default     = "us-central1"
-}
-
-variable "events_audience" {
-  description = "The audience of the OIDC tokens that bring answers-incoming; one of LECTERN_EVENTS_AUDIENCES."
-  type        = string
-  default     = "lectern-events"
 }
 
 variable "alert_email" {

@@ -5,8 +5,10 @@ Without options, lists ``deadLetters``. With ``--replay``, posts each letter to 
 as the platform would: what is handled now, because a key or a fault was put right, leaves the
 collection; what is set aside again stays. Handing in twice changes nothing: registers know their answers.
 
-Messages in a dead-letter *topic* need no replay. They were refused for a passing reason, their answers
-are still pending, and the sweep brings them.
+Letters that were too large to be kept whole cannot be handed in; where they are messages of ours, their
+answers are still pending, and the sweep brings them. Messages in the dead-letter *topic* of
+``answers-incoming`` are whole, and all there is of their answers: pull them from its subscription, and
+publish them again.
 """
 
 import argparse
@@ -32,12 +34,13 @@ Post = Callable[[str, bytes, Mapping[str, str]], Awaitable[int]]
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """Letters handled now, set aside again, refused for a passing reason, and of no function at all."""
+    """Letters handled now, set aside again, refused for a passing reason, of no function, and not whole."""
 
     handled: int = 0
     set_aside_again: int = 0
     refused: int = 0
     without_function: int = 0
+    cut: int = 0
 
 
 async def letters(documents: Documents) -> list[Document]:
@@ -52,13 +55,16 @@ async def letters(documents: Documents) -> list[Document]:
 
 async def replay(documents: Documents, post: Post, *, function: str = "") -> Replayed:
     """Hand in every letter again, or those of one *function*."""
-    handled = again = refused = without = 0
+    handled = again = refused = without = cut = 0
     for letter in await letters(documents):
         name, body = letter.fields["function"], bytes(letter.fields["body"])
         if "/" in name:
             without += 1  # a document that the sweep found; there is nothing to post
             continue
         if function and name != function:
+            continue
+        if letter.fields.get("cut"):
+            cut += 1
             continue
         status = await post(name, body, {"content-type": _content_type(body)})
         if not httpx.codes.is_success(status):  # as Pub/Sub understands it
@@ -71,7 +77,7 @@ async def replay(documents: Documents, post: Post, *, function: str = "") -> Rep
             again += 1
         else:
             handled += 1
-    return Replayed(handled, again, refused, without)
+    return Replayed(handled, again, refused, without, cut)
 
 
 def _content_type(body: bytes) -> str:
@@ -103,7 +109,8 @@ async def _main(arguments: argparse.Namespace) -> int:
             done = await replay(services.documents, post, function=arguments.function)
         print(
             f"{done.handled} handled, {done.set_aside_again} set aside again, "
-            f"{done.refused} refused for now, {done.without_function} without a function"
+            f"{done.refused} refused for now, {done.without_function} without a function, "
+            f"{done.cut} too large to have been kept whole"
         )
         return 1 if done.refused else 0
     finally:

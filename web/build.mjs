@@ -5,6 +5,7 @@
  * `--watch` rebuilds on change.
  */
 
+import { existsSync } from "node:fs";
 import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -96,8 +97,17 @@ async function copyReference() {
   await copyFile(join(web, "node_modules", "swagger-ui-dist", "swagger-ui.css"), join(folder, "reference.css"));
 }
 
+/** What the page is told in the cloud, where no local run serves it. */
+async function copyConfig() {
+  const config = join(web, "config.json");
+  if (!existsSync(config)) return;
+  await mkdir(join(dist, "__lectern"), { recursive: true });
+  await copyFile(config, join(dist, "__lectern", "config.json"));
+}
+
 await mkdir(join(dist, "assets"), { recursive: true });
 await copyReference();
+await copyConfig();
 if (process.argv.includes("--watch")) {
   for (const each of builds) await (await esbuild.context(each)).watch();
 } else {

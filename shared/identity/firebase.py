@@ -137,6 +137,7 @@ class FirebaseIdentity:
             and signed_in <= now + _SKEW_SECONDS
             and isinstance(expires, int | float)
             and expires > now - _SKEW_SECONDS
+            and not _is_anonymous(claims)
         )
         if not proper:
             raise NotSignedIn(_REFUSED)
@@ -193,6 +194,12 @@ class FirebaseIdentity:
         except (ValueError, exceptions.GoogleAuthError) as error:
             raise NotSignedIn(_NOT_PLATFORM) from error
         return claims
+
+
+def _is_anonymous(claims: Mapping[str, Any]) -> bool:
+    """Whether it is an account that anybody may make at any time, limits and budgets and all."""
+    about = claims.get("firebase")
+    return isinstance(about, Mapping) and about.get("sign_in_provider") == "anonymous"
 
 
 def _unsigned(token: str) -> Mapping[str, Any]:

@@ -175,14 +175,18 @@ async def test_letters_are_replayed_when_what_was_wrong_with_them_is_put_right(a
 
     assert await dead_letters.replay(app.services.documents, post) == dead_letters.Replayed(set_aside_again=2)
     replace(app.services, receipt_key=right)
+    assert (await app.push("merge_answers", Message(b"x" * 500_000))).status_code == 204
     other = await dead_letters.replay(app.services.documents, post, function="ingest_answers")
     assert other == dead_letters.Replayed()
     done = await dead_letters.replay(app.services.documents, post)
 
-    assert done == dead_letters.Replayed(handled=1, set_aside_again=1)
+    assert done == dead_letters.Replayed(handled=1, set_aside_again=1, cut=1)
     assert (await app.assignment(imported["assignmentId"]))["asOf"]["events"] == 1
-    [left] = await dead_letters.letters(app.services.documents)
+    [left, cut] = sorted(
+        await dead_letters.letters(app.services.documents), key=lambda each: each.fields["cut"]
+    )
     assert b"cG9pc29u" in left.fields["body"]
+    assert len(cut.fields["body"]) == 500_000
 
 
 async def test_an_outage_of_the_store_keeps_messages_and_their_replay_is_exact(app, project_id):

@@ -169,6 +169,8 @@ def test_a_tier_comes_with_its_settings_and_its_secrets(tier, monkeypatch):
         assert bound >= {"LECTERN_RECEIPT_KEY", "LECTERN_REDIS_URL", "LECTERN_CACHE_KEY"}
     assert endpoints["submit_answer"]["minInstances"] == tier.min_instances
     assert "LECTERN_REDIS_URL" not in generated(tier)["functions.yaml"]
+    elsewhere = yaml.safe_load(generated(tier, region="europe-west1")["functions.yaml"])["endpoints"]
+    assert {tuple(endpoint["region"]) for endpoint in elsewhere.values()} == {("europe-west1",)}
 
 
 def test_the_deployment_declares_exactly_the_registrys_functions_and_triggers():
@@ -184,6 +186,9 @@ def test_the_deployment_declares_exactly_the_registrys_functions_and_triggers():
         assert (paths <= documented.keys()) is is_client
         # Only what clients call is open to the internet; everything else is the platform's alone.
         assert (endpoint.get("httpsTrigger", {}).get("invoker") == ["public"]) is is_client, name
+        assert endpoint.get("httpsTrigger", {}).get("invoker") != ["private"], (
+            "whoever calls it is let in by name"
+        )
         if isinstance(function.trigger, DocumentTrigger):
             assert endpoint["eventTrigger"]["retry"] is True
         if isinstance(function.trigger, TopicTrigger) and function.trigger.doorbell:

@@ -74,6 +74,7 @@ NOW = int(time.time())
         id_token(sub="__ann__"),
         id_token(sub="ann\nq1"),
         id_token(sub=5),
+        id_token(firebase={"sign_in_provider": "anonymous", "identities": {}}),
         jwt.encode({"sub": "ann", "aud": PROJECT}, None, algorithm="none"),
         id_token(key="x" * 64, algorithm="HS256"),
     ],

@@ -1,13 +1,13 @@
 """
 Makes everything that follows from the function registry; ``--check`` only says what is out of date.
 
-Run as ``python -m tooling.generate [--check] [--tier NAME] [--secret NAME ...]``; what is committed is for
-the first tier, and without optional secrets.
+Run as ``python -m tooling.generate [--check] [--tier NAME] [--secret NAME ...] [--region NAME]``; what is
+committed is for the first tier, and without optional secrets.
 """
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import main
@@ -18,12 +18,14 @@ from tooling.scale.tiers import TIERS, Tier, tier_named
 ROOT = Path(__file__).parent.parent.parent
 
 
-def generated(tier: Tier = TIERS[0], secrets: Sequence[str] = ()) -> dict[str, str]:
+def generated(
+    tier: Tier = TIERS[0], secrets: Sequence[str] = (), region: str = deploy_manifest.REGION
+) -> dict[str, str]:
     """Every generated file's text, by its path from the root; the manifest is for *tier*, with *secrets*."""
     main.load_all()
     functions = list(deployments().values())
     return {
-        "functions.yaml": deploy_manifest.render(functions, tier, secrets),
+        "functions.yaml": deploy_manifest.render(functions, tier, secrets, region),
         ".env": deploy_manifest.environment(tier),
         "infra/monitoring.tf.json": monitoring.infrastructure(functions),
         "docs/operations.md": monitoring.table(),
@@ -36,10 +38,10 @@ def generated(tier: Tier = TIERS[0], secrets: Sequence[str] = ()) -> dict[str, s
     }
 
 
-def run(tier: Tier = TIERS[0], secrets: Sequence[str] = (), *, check: bool) -> int:
-    """Write what differs, or say so; the exit status."""
+def run(made: Mapping[str, str], *, check: bool) -> int:
+    """Write what of *made* differs, or say so; the exit status."""
     stale = []
-    for name, text in generated(tier, secrets).items():
+    for name, text in made.items():
         path = ROOT / name
         if path.exists() and path.read_text() == text:
             continue
@@ -57,5 +59,8 @@ if __name__ == "__main__":
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--tier", choices=[tier.name for tier in TIERS], default=TIERS[0].name)
     parser.add_argument("--secret", action="append", choices=deploy_manifest.OPTIONAL_SECRETS, default=[])
+    parser.add_argument("--region", default=deploy_manifest.REGION)
     arguments = parser.parse_args()
-    sys.exit(run(tier_named(arguments.tier), arguments.secret, check=arguments.check))
+    sys.exit(
+        run(generated(tier_named(arguments.tier), arguments.secret, arguments.region), check=arguments.check)
+    )

@@ -15,7 +15,12 @@ from shared.edge.registry import (
 )
 from tooling.scale.tiers import TIERS, Tier
 
-_REGION_FROM_SETTINGS = "us-central1"
+REGION = "us-central1"
+"""Where functions run unless the deployment says otherwise."""
+
+_EVENTS_ACCOUNT = "lectern-events@"
+"""Made by infra/, completed by firebase-tools, which at each deployment lets nobody else in."""
+
 _RETRY = {
     "retryCount": 3,
     "minBackoffSeconds": 10,
@@ -39,8 +44,13 @@ def environment(tier: Tier) -> str:
     )
 
 
-def render(functions: Sequence[Deployment], tier: Tier = TIERS[0], secrets: Sequence[str] = ()) -> str:
-    """The manifest of *functions*, deployed for *tier*, with *secrets*, which are some of the optional."""
+def render(
+    functions: Sequence[Deployment],
+    tier: Tier = TIERS[0],
+    secrets: Sequence[str] = (),
+    region: str = REGION,
+) -> str:
+    """The manifest of *functions* in *region*, for *tier*, with *secrets*, which are some of the optional."""
     manifest = {
         "specVersion": "v1alpha1",
         "requiredAPIs": [
@@ -50,19 +60,19 @@ def render(functions: Sequence[Deployment], tier: Tier = TIERS[0], secrets: Sequ
             },
             {"api": "eventarc.googleapis.com", "reason": "Merging is woken by events."},
         ],
-        "endpoints": {function.name: _endpoint(function, tier, secrets) for function in functions},
+        "endpoints": {function.name: _endpoint(function, tier, secrets, region) for function in functions},
     }
     header = "# Made from the function registry by `make generate`; do not edit.\n"
     return header + yaml.safe_dump(manifest, sort_keys=False, width=110)
 
 
-def _endpoint(function: Deployment, tier: Tier, secrets: Sequence[str]) -> dict[str, Any]:
+def _endpoint(function: Deployment, tier: Tier, secrets: Sequence[str], region: str) -> dict[str, Any]:
     capacity = function.capacity
     warm = tier.min_instances if function.name in _ANSWERS_WAY else 0
     return {
         "entryPoint": function.name,
         "platform": "gcfv2",
-        "region": [_REGION_FROM_SETTINGS],
+        "region": [region],
         "availableMemoryMb": max(capacity.memory_mib, tier.memory_mib),
         "cpu": 1,
         "concurrency": capacity.concurrency,
@@ -87,7 +97,7 @@ def _trigger(function: Deployment, tier: Tier) -> dict[str, Any]:
             return {"httpsTrigger": {"invoker": ["public"]}}
         case TopicTrigger(doorbell=False):
             # Its push subscription, with the dead-letter topic, is in infra/: Eventarc's have none.
-            return {"httpsTrigger": {"invoker": ["private"]}}
+            return {"httpsTrigger": {"invoker": [_EVENTS_ACCOUNT]}}
         case TopicTrigger(topic=topic):
             return {
                 "eventTrigger": {

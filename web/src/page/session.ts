@@ -20,12 +20,13 @@ import { createLectern, type Lectern, type TransportName } from "../answers";
 
 const DEADLINE_MS = 30_000;
 
-/** `/__lectern/config.json`, served beside this page. */
+/** `/__lectern/config.json`: `make run` makes it, and a build takes it from `web/config.json`. */
 export interface Config {
   projectId: string;
   region: string;
   apiKey: string;
-  functionsOrigin: string;
+  /** Where functions are served as `/{project}/{region}/{name}`, as emulators do; absent in the cloud. */
+  functionsOrigin?: string;
   /** `host:port` of the emulators; absent in the cloud. */
   firestoreHost?: string;
   authHost?: string;
@@ -65,12 +66,16 @@ export async function openSession(): Promise<Session> {
     return opened;
   };
 
+  const baseUrl = functionsOrigin
+    ? `${functionsOrigin}/${projectId}/${region}`
+    : `https://${region}-${projectId}.cloudfunctions.net`;
   const wishes = new URLSearchParams(location.search);
   const transport: TransportName = wishes.get("transport") === "firestore" ? "firestore" : "functions";
   const fallback = wishes.get("fallback") !== "no";
-  const lectern = createLectern({ auth, firestore, functionsOrigin, region, transport, fallback });
+  const where = functionsOrigin ? { functionsOrigin, region } : { region };
+  const lectern = createLectern({ auth, firestore, ...where, transport, fallback });
   const functions = new LecternClient({
-    baseUrl: `${functionsOrigin}/${projectId}/${region}`,
+    baseUrl,
     idToken: async () => (await auth.currentUser?.getIdToken()) ?? null,
     fetch: (url, init) => fetch(url, { signal: AbortSignal.timeout(DEADLINE_MS), ...init }),
   });
@@ -79,8 +84,8 @@ export async function openSession(): Promise<Session> {
     request: Request,
   ): Promise<HttpsCallableStreamResult<Reply, Piece>> => {
     const { getFunctions, httpsCallableFromURL } = await import("../callables");
-    const url = `${functionsOrigin}/${projectId}/${region}/${name}`;
-    return await httpsCallableFromURL<Request, Reply, Piece>(getFunctions(app, region), url).stream(request);
+    const functions = getFunctions(app, region);
+    return await httpsCallableFromURL<Request, Reply, Piece>(functions, `${baseUrl}/${name}`).stream(request);
   };
   return { config, auth, functions, lectern, firestore, stream };
 }
