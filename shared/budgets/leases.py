@@ -174,6 +174,11 @@ class _Purse:
     def available(self) -> int:
         return self.held - self.reserved - self.spent
 
+    @property
+    def most_spare(self) -> int:
+        """What may stay here, while the account is used, though nobody has reserved it."""
+        return self.rung.ceiling_nanos // 20
+
     def room(self, account: Account) -> int:
         """What *account* can still lease, once what was overdrawn here is reported."""
         return max(self.rung.ceiling_nanos - account.total - max(self.spent - self.held, 0), 0)
@@ -383,7 +388,8 @@ class LeasedBudgets:
     async def _lease(self, purse: _Purse) -> None:
         await asyncio.sleep(0)  # calls that came together wait together
         clock = asyncio.get_running_loop().time()
-        purse.handful = purse.handful * 2 if clock - purse.leased_at < _BUSY_SECONDS else 0
+        busy = clock - purse.leased_at < _BUSY_SECONDS
+        purse.handful = min(purse.handful * 2, purse.most_spare) if busy else 0
         purse.leased_at = clock
         await self._sync(purse, returning=False)
 
@@ -446,14 +452,16 @@ class LeasedBudgets:
         if returning:
             given = max(purse.available, 0)
         else:
-            room = purse.room(account)
-            need = purse.need(sum(purse.waiting.values()))
+            room, wanted = purse.room(account), sum(purse.waiting.values())
+            need = purse.need(wanted)
             least = purse.need(min(purse.waiting.values(), default=0))
             granted = min(need, room) if least <= room else 0
             short = granted < need
-            ahead = min(purse.handful, purse.rung.ceiling_nanos // 20, (room - granted) // 4)
+            spare = max(purse.available + granted - wanted, 0)
+            ahead = min(min(purse.handful, purse.most_spare) - spare, (room - granted) // 4)
             purse.handful = max(purse.handful, granted)
             granted += max(ahead, 0)
+            given = max(spare - purse.most_spare, 0)
         lease = purse.held - covered - given + granted
         mine = account.leases.get(self._name)
         renew = lease > 0 and mine is not None and mine.until < self._now() + LEASE / 2

@@ -308,3 +308,41 @@ def test_thresholds_of_an_account_are_told_by_one_process():
 
     town.run(run())
     assert told() - before == 1
+
+
+def _leased(town, number):
+    """What a process holds of the course, by the document."""
+    budgets = town.processes[number]
+    [account] = [each for key, each in town.accounts() if key[0] is Scope.COURSE]
+    lease = account.leases.get(budgets._name)
+    return lease.nanos if lease is not None else 0
+
+
+@pytest.mark.parametrize("peak", [1, 100])
+def test_who_spends_steadily_holds_no_more_than_calls_under_way_and_a_twentieth(peak):
+    """One call a second for forty minutes, after *peak* at once; then another process needs the rest."""
+    much, ceiling, worst, actual = 10**15, 10**9, 676_875, 35_000
+    town = Town(8, Ceilings(much, much, ceiling, much, much), processes=2)
+    payer, held = Payer("ann", "algebra"), []
+
+    async def call(seconds):
+        reservation = await reserve(town.processes[0], payer, worst)
+        await asyncio.sleep(seconds)
+        await town.processes[0].settle(reservation, actual_nanos=actual, usage=USAGE)
+
+    async def run():
+        await asyncio.gather(*(call(1) for _ in range(peak)))
+        for _ in range(2400):
+            await call(1)
+            held.append(_leased(town, 0))
+        town.kill(0)  # it gives nothing back
+        others = 0
+        with contextlib.suppress(BudgetSpent):
+            while True:
+                await reserve(town.processes[1], Payer("bob", "algebra"), worst)
+                others += worst
+        spent = (2400 + peak) * actual
+        assert max(held[10:]) <= ceiling // 20 + 4 * worst
+        assert others >= ceiling - spent - ceiling // 20 - 5 * worst
+
+    town.run(run())
