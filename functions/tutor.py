@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from shared import metrics
-from shared.budgets.base import Payer
 from shared.budgets.ladder import Degree
 from shared.caching.base import CacheUse
 from shared.catalog.catalog import Asked
+from shared.catalog.payers import payer_in
 from shared.edge import endpoint
 from shared.edge.streaming import streamed_call
 from shared.errors import BudgetSpent, NotAllowed, Unavailable
@@ -87,7 +87,7 @@ class ChatReply(Fact):
     retry_after_seconds: int
 
 
-@endpoint.client_call(max_body_bytes=4 * endpoint.KIB)
+@endpoint.client_call(sensitive=True, max_body_bytes=4 * endpoint.KIB)
 async def switch_tutor(command: SwitchTutor, call: endpoint.Call) -> TutorSwitched:
     """Switch the tutor's hints and explanations of an assignment on or off, for teachers of the course."""
     await call.services.catalog.switch_tutor(call.principal, command.assignment_id, on=command.on)
@@ -132,7 +132,7 @@ async def chat(command: Chat, call: endpoint.Call) -> AsyncGenerator[ChatPiece |
         cache=CacheUse("chat", {"prompt": chatting.PROMPT}, uid),
         deadline_seconds=CHAT_SECONDS - MARGIN_SECONDS,
     )
-    payer = Payer(uid=uid, course_id=at.assignment.course_id)
+    payer = await payer_in(services.catalog, call.principal, at.assignment.course_id)
     speech, said = _Speech(talk), False
     try:
         async with aclosing(services.gateway.stream(ask, payer)) as stream:
