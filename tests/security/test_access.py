@@ -28,7 +28,14 @@ COURSES = ("own", "other", "open")
 FUNCTIONS = client_calls()
 PLATFORM = [each for each in functions() if not each.for_clients]
 PASSED = [each for each in functions() if isinstance(each.trigger, PassThrough)]
-UNTOLD = ("x-request-id", "content-length", "date", "x-ratelimit-remaining", "x-ratelimit-reset")
+UNTOLD = (
+    "x-request-id",
+    "content-length",
+    "date",
+    "x-ratelimit-limit",  # whichever limit is nearest: the address's, or the user's
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+)
 
 
 def named(function):
