@@ -1,11 +1,13 @@
 """What every limiter promises; each adapter's test inherits it."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from itertools import pairwise
 
 import pytest
 
+from shared.errors import DeadlineExceeded, LecternError
 from shared.limits.base import Limit
 
 
@@ -113,3 +115,31 @@ class Mortal:
         if self.dead:
             await asyncio.get_running_loop().create_future()
         return result
+
+
+class Late:
+    """A store that does not answer *part* of the commits in time, and does them later, if it still can."""
+
+    def __init__(self, store, rng, part):
+        self._store = store
+        self._rng = rng
+        self.part = part
+        self.seconds = lambda: rng.choice([0.01, 0.3, 5]) * rng.random()
+        self.late = []
+        self.done = 0
+
+    async def get(self, paths):
+        return await self._store.get(paths)
+
+    async def commit(self, writes):
+        if self._rng.random() >= self.part:
+            return await self._store.commit(writes)
+        self.late.append(asyncio.create_task(self._later(writes)))
+        message = "late"
+        raise DeadlineExceeded(message)
+
+    async def _later(self, writes):
+        await asyncio.sleep(self.seconds())
+        with contextlib.suppress(LecternError):
+            await self._store.commit(writes)
+            self.done += 1

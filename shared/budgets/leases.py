@@ -134,11 +134,15 @@ class Account:
 @dataclass(slots=True)
 class _Sent:
     """
-    A write on its way: its number, and what it means for the purse.
+    A write on its way: the account as it should become, and what that means for the purse.
 
     ``given`` back is not available from the moment it is sent, ``granted`` once it is known to be done.
+    It is done once at most, as it expects a version of the account; as long as the account has that
+    version it may still be done, however late.
     """
 
+    expected: Version | None
+    account: Account
     number: int
     reported: int
     covered: int
@@ -158,8 +162,7 @@ class _Purse:
         self.spent = 0  # and not reported yet
         self.by_task: dict[str, tuple[int, int]] = {}
         self.seen: tuple[Version | None, Account] | None = None
-        self.sent: _Sent | None = None
-        self.number = 0
+        self.sent: _Sent | None = None  # of an unknown outcome, unless it is under way
         self.waiting: dict[int, int] = {}  # amounts that calls wait for
         self.flight: asyncio.Task[None] | None = None
         self.handful = 0
@@ -424,17 +427,18 @@ class LeasedBudgets:
                 if purse.seen is None or purse.sent is not None:
                     await self._read(purse)
                     fresh = True
-                if purse.seen is None:
-                    continue  # what was read settled what had been sent: read that
-                change = self._change(purse, returning=returning)
-                needs_more = not returning and change.short
-                if needs_more and not fresh:
-                    purse.seen = None  # others may have given some back
-                    continue
-                if needs_more:
-                    purse.refused_until = asyncio.get_running_loop().time() + _REFUSED_SECONDS
-                if change.nothing or await self._write(purse, change):
-                    return
+                # What may still be done is sent again as it is: otherwise it might take away, later, what
+                # is reserved here meanwhile.
+                if purse.sent is None or await self._send(purse, purse.sent):
+                    change = self._change(purse, returning=returning)
+                    needs_more = not returning and change.short
+                    if needs_more and not fresh:
+                        purse.seen = None  # others may have given some back
+                        continue
+                    if needs_more:
+                        purse.refused_until = asyncio.get_running_loop().time() + _REFUSED_SECONDS
+                    if change.nothing or await self._write(purse, change.sent):
+                        return
                 fresh = False
                 purse.report_seconds = min(purse.report_seconds * 2, _MOST_REPORT_SECONDS)
                 pause = min(0.002 * (1 << attempt), 0.1) * (0.5 + random.random())  # noqa: S311  # nosec B311  no secret
@@ -443,7 +447,7 @@ class LeasedBudgets:
         raise Unavailable(message)
 
     def _change(self, purse: _Purse, *, returning: bool) -> "_Change":
-        _, seen = purse.seen or (None, Account())
+        version, seen = purse.seen or (None, Account())
         account = seen.copy()
         account.fold(self._now(), self._name)
         covered = min(purse.spent, purse.held)
@@ -466,19 +470,19 @@ class LeasedBudgets:
         mine = account.leases.get(self._name)
         renew = lease > 0 and mine is not None and mine.until < self._now() + LEASE / 2
         nothing = not (purse.spent or purse.by_task or given or granted or renew)
-        purse.number += 1
+        number = next(self._numbers)
         account.report(purse.spent, purse.by_task)
         # Also an empty lease stays: its number tells whether a write was done whose reply was lost.
-        account.leases[self._name] = Lease(lease, self._now() + LEASE, purse.number)
-        sent = _Sent(purse.number, purse.spent, covered, given, granted, dict(purse.by_task))
-        return _Change(account, sent, short=short, nothing=nothing)
+        account.leases[self._name] = Lease(lease, self._now() + LEASE, number)
+        sent = _Sent(version, account, number, purse.spent, covered, given, granted, dict(purse.by_task))
+        return _Change(sent, short=short, nothing=nothing)
 
     async def _read(self, purse: _Purse) -> None:
         [found] = await self._documents.get([purse.path])
         account = Account() if found is None else Account.of(found.fields)
         purse.seen = (None if found is None else found.version, account)
         mine = account.leases.get(self._name)
-        if purse.sent is not None:
+        if purse.sent is not None and purse.sent.expected != purse.seen[0]:
             sent, purse.sent = purse.sent, None
             if mine is not None and mine.number == sent.number:
                 self._done(purse, sent)
@@ -486,16 +490,20 @@ class LeasedBudgets:
                 purse.held += sent.given
         if purse.held and mine is None:
             # This process slept for so long that it was given up: all it held there counts as spent.
-            self._purses[purse.path] = fresh = _Purse(purse.rung)
-            fresh.number = purse.number
+            self._purses[purse.path] = _Purse(purse.rung)
             purse.held = purse.reserved + purse.spent
             message = "this process was given up for gone"
             raise Unavailable(message)
 
-    async def _write(self, purse: _Purse, change: "_Change") -> bool:
-        version, before = purse.seen or (None, Account())
-        fields = change.account.stored()
-        if version is None:
+    async def _write(self, purse: _Purse, sent: _Sent) -> bool:
+        purse.sent = sent
+        purse.held -= sent.given
+        return await self._send(purse, sent)
+
+    async def _send(self, purse: _Purse, sent: _Sent) -> bool:
+        """Send a write, for the first time or again; False if the account has another version."""
+        fields = sent.account.stored()
+        if sent.expected is None:
             rung = purse.rung
             fields |= {
                 "scope": rung.scope.value,
@@ -505,17 +513,14 @@ class LeasedBudgets:
             }
             write: Write = Create(purse.path, fields)
         else:
-            write = Replace(purse.path, fields, version)
-        purse.seen, purse.sent = None, change.sent
-        purse.held -= change.sent.given
+            write = Replace(purse.path, fields, sent.expected)
+        purse.seen = None
         try:
             [written] = await self._documents.commit([write])
         except (Conflict, PreconditionLost):
-            # Also said of a write that was done, when its first reply was lost: what is read will tell.
             return False
-        purse.seen, purse.sent = (written, change.account), None
-        self._done(purse, change.sent)
-        alerts.note(purse.rung, before.spent, change.account.spent)
+        purse.seen, purse.sent = (written, sent.account), None
+        self._done(purse, sent)
         if purse.report_seconds > _REPORT_SECONDS:
             purse.report_seconds = max(purse.report_seconds * 0.9, _REPORT_SECONDS)
         return True
@@ -523,6 +528,7 @@ class LeasedBudgets:
     def _done(self, purse: _Purse, sent: _Sent) -> None:
         purse.held += sent.granted - sent.covered
         purse.spent -= sent.reported
+        alerts.note(purse.rung, sent.account.spent - sent.reported, sent.account.spent)
         for task, (nanos, calls) in sent.by_task.items():
             before = purse.by_task[task]
             left = (before[0] - nanos, before[1] - calls)
@@ -635,9 +641,8 @@ def _configuration(payer: Payer) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class _Change:
-    """An account as it should become, what that means for the purse, and whether it falls *short* of need."""
+    """What to write, whether that falls *short* of need, and whether there is nothing to write."""
 
-    account: Account
     sent: _Sent
     short: bool
     nothing: bool

@@ -26,7 +26,7 @@ from tests.budgets_contract import (
     spend,
 )
 from tests.faults import figures
-from tests.limits_contract import Mortal
+from tests.limits_contract import Late, Mortal
 from tests.simulation.loop import SimulatedLoop
 
 
@@ -52,12 +52,13 @@ class TestLeasedBudgets(BudgetsContract):
 class Town:
     """Processes that spend from one store, in simulated time; what the provider was paid is the truth."""
 
-    def __init__(self, seed, ceilings=CEILINGS, *, processes=3, cut=0.0, at=NOON):
+    def __init__(self, seed, ceilings=CEILINGS, *, processes=3, cut=0.0, late=0.0, at=NOON):
         self.loop = SimulatedLoop()
         self.rng = random.Random(seed)
         self.ceilings, self.cut, self.at = ceilings, cut, at
         self.jumped = timedelta()
         self.store = MemoryDocuments(before=self._pause, after=self._pause)
+        self.late = Late(self.store, self.rng, late)
         self.processes = [self.start() for _ in range(processes)]
         self.paid = {}
         self.refused = self.failed = self.kills = self.served = 0
@@ -71,7 +72,7 @@ class Town:
         return self.at + self.jumped + timedelta(seconds=self.loop.time())
 
     def start(self):
-        documents = Mortal(self.store)
+        documents = Mortal(self.late)
         budgets = LeasedBudgets(documents, self.ceilings, now=self.now)
         budgets.mortal = documents
         return budgets
@@ -168,6 +169,50 @@ def test_no_ceiling_is_ever_passed_whoever_is_killed_and_whatever_is_cut(seed):
     town.check()
     assert town.kills >= 3
     assert town.served > 50
+
+
+@pytest.mark.parametrize("seed", range(figures.number("LECTERN_TOWNS", 10)))
+def test_writes_that_are_done_after_their_time_pass_no_ceiling(seed):
+    town = Town(seed, TIGHT, cut=0.01, late=0.1)
+
+    async def watch():
+        while True:
+            await asyncio.sleep(0.05)
+            town.check()
+
+    async def run():
+        watching = asyncio.ensure_future(watch())
+        await town.load(town.rng.choice([1, 2, 8]), 60, PAYERS)
+        if watching.done():
+            watching.result()
+        watching.cancel()
+
+    town.run(run())
+    town.check()
+    assert town.late.done >= 3
+    assert town.served > 10
+
+
+def test_what_a_late_write_gives_back_is_nobodys_until_it_is_decided():
+    town = Town(9, processes=2)
+
+    async def run():
+        first, second = town.processes
+        await first.release(await reserve(first, nanos=600))
+        town.late.part, town.late.seconds = 1, lambda: 40
+        await asyncio.sleep(30)  # all was given back, and nobody heard whether it was done
+        town.late.part = 0
+        kept = await reserve(first, nanos=600)
+        await asyncio.gather(*town.late.late)
+        await refusal(second, nanos=401)
+        other = await reserve(second, nanos=400)
+        await first.settle(kept, actual_nanos=600, usage=USAGE)
+        await second.settle(other, actual_nanos=400, usage=USAGE)
+        await asyncio.sleep(10)
+        [figures] = await second.spent(Scope.LEARNER, "ann")
+        assert (figures.spent_nanos, figures.by_task) == (1_000, {"chat": (1_000, 2)})
+
+    town.run(run())
 
 
 @pytest.mark.parametrize("seed", range(figures.number("LECTERN_TOWNS", 10)))
@@ -292,12 +337,31 @@ def test_nothing_is_spent_when_the_store_does_not_answer():
     assert town.failed > 20
 
 
-def test_thresholds_of_an_account_are_told_by_one_process():
-    def told():
-        labels = {"scope": "course", "percent": "50"}
-        return REGISTRY.get_sample_value("lectern_budget_thresholds_total", labels) or 0
+def _told(scope):
+    labels = {"scope": scope, "percent": "50"}
+    return REGISTRY.get_sample_value("lectern_budget_thresholds_total", labels) or 0
 
-    before = told()
+
+def test_a_threshold_is_told_though_the_reply_of_the_write_was_lost():
+    town = Town(11, processes=1)
+
+    async def run():
+        await spend(town.processes[0], nanos=500, actual=0)
+        await asyncio.sleep(30)
+        before = _told("learner")
+        await spend(town.processes[0], nanos=600)
+        town.late.part, town.late.seconds = 1, lambda: 0.001
+        await asyncio.sleep(6)
+        assert town.late.done
+        town.late.part = 0
+        await asyncio.sleep(30)
+        assert _told("learner") - before == 1
+
+    town.run(run())
+
+
+def test_thresholds_of_an_account_are_told_by_one_process():
+    before = _told("course")
     town = Town(7, processes=4)
 
     async def run():
@@ -307,7 +371,7 @@ def test_thresholds_of_an_account_are_told_by_one_process():
             await asyncio.sleep(3)
 
     town.run(run())
-    assert told() - before == 1
+    assert _told("course") - before == 1
 
 
 def _leased(town, number):

@@ -11,7 +11,7 @@ from shared.documents.memory import MemoryDocuments
 from shared.errors import Unavailable
 from shared.limits.leases import LeaseLimiter
 from tests.faults import figures
-from tests.limits_contract import LimiterContract, Mortal, ai
+from tests.limits_contract import Late, LimiterContract, Mortal, ai
 from tests.simulation.loop import SimulatedLoop
 
 
@@ -31,12 +31,13 @@ class TestLeaseLimiter(LimiterContract):
 class School:
     """Processes that lease from one store, in simulated time; a killed one never answers again."""
 
-    def __init__(self, seed, limit, *, processes=4, cut=0.0):
+    def __init__(self, seed, limit, *, processes=4, cut=0.0, late=0.0):
         self.loop = SimulatedLoop()
         self.rng = random.Random(seed)
         self.limit = limit
         self.cut = cut
         self.store = MemoryDocuments(before=self._pause, after=self._pause)
+        self.late = Late(self.store, self.rng, late)
         self.processes = [self._start() for _ in range(processes)]
         self.admitted = []
         self.checks = self.failed = self.kills = self.lost_trips = 0
@@ -47,7 +48,7 @@ class School:
             raise Unavailable("cut")
 
     def _start(self):
-        documents = Mortal(self.store)
+        documents = Mortal(self.late)
         limiter = LeaseLimiter(documents, lambda: 1_700_000_000 + self.loop.time())
         limiter.mortal = documents
         return limiter
@@ -123,6 +124,16 @@ def test_kills_and_lost_replies_never_put_a_window_over(seed):
 
     school.run(run())
     assert school.kills > 20
+    assert len(school.admitted) >= 40
+    assert school.most_in_a_window() <= 40
+
+
+@pytest.mark.parametrize("seed", range(figures.number("LECTERN_TOWNS", 10)))
+def test_writes_that_are_done_after_their_time_never_put_a_window_over(seed):
+    school = School(seed, ai(points=40, seconds=20), processes=3, late=0.3)
+    school.late.seconds = lambda: school.rng.choice([0.01, 0.1, 5]) * school.rng.random()
+    school.run(school.load(school.rng.choice([2, 20, 60]), 100))
+    assert school.late.done >= 1
     assert len(school.admitted) >= 40
     assert school.most_in_a_window() <= 40
 
