@@ -23,11 +23,16 @@ class CourseCreated(Fact):
 
 
 class EnrollLearner(Fact):
-    """Who becomes what, in which course."""
+    """
+    Who becomes what, in which course.
+
+    With ``classId`` in one of its classes, whose ceiling of money then applies to them; without, in none.
+    """
 
     course_id: DocumentId
     learner_id: LearnerId
     role: CourseRole = CourseRole.STUDENT
+    class_id: DocumentId | None = None
 
 
 class LearnerEnrolled(Fact):
@@ -36,6 +41,7 @@ class LearnerEnrolled(Fact):
     course_id: DocumentId
     learner_id: LearnerId
     role: CourseRole
+    class_id: DocumentId | None
 
 
 @endpoint.client_call(role=Role.TEACHER)
@@ -48,6 +54,13 @@ async def create_course(command: CreateCourse, call: endpoint.Call) -> CourseCre
 
 @endpoint.client_call(sensitive=True)
 async def enroll_learner(command: EnrollLearner, call: endpoint.Call) -> LearnerEnrolled:
-    """Make somebody a member of a course that the caller teaches; safe to repeat."""
-    await call.services.catalog.enroll(call.principal, command.course_id, command.learner_id, command.role)
-    return LearnerEnrolled(course_id=command.course_id, learner_id=command.learner_id, role=command.role)
+    """Make somebody a member of a course that the caller teaches, or change what they are; safe to repeat."""
+    await call.services.catalog.enroll(
+        call.principal, command.course_id, command.learner_id, command.role, class_id=command.class_id
+    )
+    return LearnerEnrolled(
+        course_id=command.course_id,
+        learner_id=command.learner_id,
+        role=command.role,
+        class_id=command.class_id,
+    )

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from shared.budgets.base import Payer
 from shared.catalog.base import CourseRole
+from shared.catalog.payers import payer_in
 from shared.edge import cursors, endpoint
 from shared.edge.registry import RateClass
 from shared.errors import InvalidRequest
@@ -117,7 +117,7 @@ async def evaluate_answer(command: EvaluateAnswer, call: endpoint.Call) -> Evalu
     task = Task(at.question, at.key, answer, context)
     reply = await services.gateway.complete(
         evaluating.ask(task, uid, deadline_seconds=EVALUATE_SECONDS - MARGIN_SECONDS),
-        Payer(uid=uid, course_id=at.assignment.course_id),
+        await payer_in(services.catalog, call.principal, at.assignment.course_id),
     )
     judgement = evaluating.read(reply.text, task)
     if not chatting.may_be_told(standing.attempts, at.assignment.policy):

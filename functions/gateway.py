@@ -5,6 +5,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from shared.budgets.base import Payer
 from shared.catalog.base import CourseRole
+from shared.catalog.payers import payer_in
 from shared.edge.passthrough import PassedCall, PassedReply, pass_through
 from shared.edge.registry import Capacity, Passed, PassedHeader, RateClass
 from shared.errors import InvalidRequest, NotFound
@@ -48,7 +49,7 @@ async def openai_proxy(call: PassedCall) -> PassedReply:
     if path not in {CHAT, RESPONSES, EMBEDDINGS}:
         raise NotFound(_NO_SUCH_PATH)
     request = passing(path, call.body, allowed)
-    payer = Payer(uid=call.principal.uid, course_id=await _course(call))
+    payer = await _payer(call)
     fresh = call.headers.get(b"cache-control", b"").lower() == b"no-cache"
     fault = _fault(call) if b"x-tutor-fault" in call.headers else ""
     proxy = call.services.proxy
@@ -69,9 +70,9 @@ def _fault(call: PassedCall) -> str:
     return fault
 
 
-async def _course(call: PassedCall) -> str:
+async def _payer(call: PassedCall) -> Payer:
     """
-    The course that the caller names to pay, if any: its ceiling applies then, and it counts the call.
+    The caller, and the course that they name to pay, if any: its ceiling applies then, and their class'.
 
     Raises:
         InvalidRequest: it is no id.
@@ -79,13 +80,14 @@ async def _course(call: PassedCall) -> str:
     """
     named = call.headers.get(b"x-lectern-course", b"")
     if not named:
-        return ""
+        return Payer(call.principal.uid)
     try:
         course_id = _ID.validate_python(named.decode("latin-1"))
     except ValidationError:
         raise InvalidRequest("X-Lectern-Course is not the id of a course") from None
-    await call.services.catalog.course(call.principal, course_id, at_least=CourseRole.STUDENT)
-    return course_id
+    catalog = call.services.catalog
+    await catalog.course(call.principal, course_id, at_least=CourseRole.STUDENT)
+    return await payer_in(catalog, call.principal, course_id)
 
 
 def _models(path: str, allowed: Allowance) -> PassedReply:

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from shared.budgets.base import Payer
 from shared.caching.base import CacheUse
 from shared.catalog.base import CourseRole
+from shared.catalog.payers import payer_in
 from shared.edge import endpoint
 from shared.edge.registry import RateClass
 from shared.edge.streaming import streamed_call
@@ -104,7 +104,7 @@ async def generate_skeleton(
         cache=CacheUse("skeleton", {"prompt": generating.SKELETON_PROMPT}),
         deadline_seconds=SKELETON_SECONDS - MARGIN_SECONDS,
     )
-    payer = Payer(uid=call.principal.uid, course_id=command.course_id)
+    payer = await payer_in(services.catalog, call.principal, command.course_id)
     yield SkeletonProgress(lessons=0, of=command.lessons)
     text, begun, canned = "", 0, False
     async with aclosing(services.gateway.stream(ask, payer)) as stream:
@@ -156,7 +156,7 @@ async def generate_step(command: GenerateStep, call: endpoint.Call) -> StepReply
             cache=CacheUse("step", {"prompt": generating.STEP_PROMPT}),
             deadline_seconds=STEP_SECONDS - MARGIN_SECONDS,
         ),
-        Payer(uid=call.principal.uid, course_id=command.course_id),
+        await payer_in(services.catalog, call.principal, command.course_id),
     )
     return StepReply(
         content=generating.read_step(reply.text),

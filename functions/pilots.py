@@ -10,6 +10,7 @@ from shared.budgets.base import Payer
 from shared.budgets.prices import AS_OF, Usage
 from shared.catalog.base import CourseRole
 from shared.catalog.catalog import Asked
+from shared.catalog.payers import payer_in
 from shared.edge import endpoint
 from shared.edge.registry import RateClass
 from shared.errors import BudgetSpent, Conflict, InvalidRequest, LecternError, Unavailable
@@ -190,7 +191,7 @@ async def preview_pilot(command: PreviewPilot, call: endpoint.Call) -> PilotPrev
         worst_nanos=sum(each.worst_nanos for each in quotes),
         estimated_nanos_for_all=piloting.for_all(estimated, sample=len(quotes), answers=len(places)),
         worst_nanos_for_all=len(places) * max((each.worst_nanos for each in quotes), default=0),
-        remaining_nanos=await services.budgets.remaining(_payer(at, call)),
+        remaining_nanos=await services.budgets.remaining(await _payer(at, call)),
     )
 
 
@@ -234,8 +235,8 @@ async def _question(assignment_id: str, question_id: str, call: endpoint.Call) -
     return at
 
 
-def _payer(at: Asked, call: endpoint.Call) -> Payer:
-    return Payer(uid=call.principal.uid, course_id=at.assignment.course_id)
+async def _payer(at: Asked, call: endpoint.Call) -> Payer:
+    return await payer_in(call.services.catalog, call.principal, at.assignment.course_id)
 
 
 def _text(at: Asked, event: AnswerSubmitted) -> str:
@@ -342,7 +343,7 @@ class _Batch:
     async def _evaluate(self, event: AnswerSubmitted) -> None:
         services, at, pilot = self._call.services, self._at, self._pilot
         task = _task(at, pilot.rubric, event)
-        reply = await services.gateway.complete(_ask(task, event), _payer(at, self._call))
+        reply = await services.gateway.complete(_ask(task, event), await _payer(at, self._call))
         # As a learner would see it who may answer again: no function tells keys, not even to teachers.
         judgement = evaluating.without_answer(
             evaluating.read(reply.text, task), secrets_of(at.question, at.key), task

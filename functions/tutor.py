@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from shared.budgets.base import Payer
 from shared.caching.base import CacheUse
 from shared.catalog.catalog import Asked
+from shared.catalog.payers import payer_in
 from shared.edge import endpoint
 from shared.edge.streaming import streamed_call
 from shared.errors import NotAllowed
@@ -124,7 +124,7 @@ async def chat(command: Chat, call: endpoint.Call) -> AsyncGenerator[ChatPiece |
         cache=CacheUse("chat", {"prompt": chatting.PROMPT}, uid),
         deadline_seconds=CHAT_SECONDS - MARGIN_SECONDS,
     )
-    payer = Payer(uid=uid, course_id=at.assignment.course_id)
+    payer = await payer_in(services.catalog, call.principal, at.assignment.course_id)
     shown, guard = PlainStream(), LeakGuard(Secrets() if talk.may_tell else secrets_of(at.question, at.key))
     said: list[str] = []
     canned = False

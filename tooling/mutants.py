@@ -95,7 +95,7 @@ EQUIVALENT: dict[str, str] = {
     "shared/catalog/catalog.py Catalog.create_course: "
     "left out: self._courses.forget(course.course_id)": _NOT_KEPT,
     "shared/catalog/catalog.py Catalog.create_course: "
-    "left out: self._roles.forget((course.course_id, principal.uid))": _NOT_KEPT,
+    "left out: self._members.forget((course.course_id, principal.uid))": _NOT_KEPT,
     "shared/catalog/catalog.py Catalog.add_assignment: "
     "left out: self._headers.forget(assignment.assignment_id)": _NOT_KEPT,
 }

@@ -29,7 +29,11 @@ class Scope(StrEnum):
 
 
 class Payer(NamedTuple):
-    """On whose behalf money is spent; without a class or a course, those have no ceiling."""
+    """
+    On whose behalf money is spent; without a class or a course, those have no ceiling.
+
+    ``class_id`` names the course as well: ``{courseId}.{classId}``.
+    """
 
     uid: str
     course_id: str = ""

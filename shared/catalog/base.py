@@ -2,7 +2,8 @@
 Courses, who is in them, and the assignments they hold.
 
 - ``courses/{courseId}``: ``title``, ``openEnrollment``, ``createdAt``.
-- ``courses/{courseId}/members/{uid}``: ``role`` (``student`` or ``teacher``), ``joinedAt``.
+- ``courses/{courseId}/members/{uid}``: ``role`` (``student`` or ``teacher``), ``joinedAt``, and ``classId``
+  where they are in one of the course's classes.
 - ``assignments/{assignmentId}``: ``courseId``, ``title``, ``createdAt``, ``questionCount``,
   ``formVersion``, ``policy``, and ``tutorOff`` where the tutor was ever off; ``stats``, ``asOf`` and
   ``shardBits`` are written by the ledger.
@@ -11,7 +12,7 @@ Courses, who is in them, and the assignments they hold.
 """
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
@@ -29,6 +30,13 @@ class CourseRole(StrEnum):
 
     STUDENT = "student"
     TEACHER = "teacher"
+
+
+class Membership(NamedTuple):
+    """What somebody is in a course, and in which of its classes, if in any."""
+
+    role: CourseRole
+    class_id: str = ""
 
 
 class Course(Fact):

@@ -16,6 +16,7 @@ from shared.catalog.base import (
     AssignmentSummary,
     Course,
     CourseRole,
+    Membership,
 )
 from shared.documents.base import Create, Document, Documents, Find, Put, Replace
 from shared.errors import InvalidRequest, NotAllowed, NotFound, PreconditionLost
@@ -110,7 +111,7 @@ class Catalog:
         self._documents = documents
         self._now = now
         self._courses: _Fresh[Course | None] = _Fresh(_FRESH_SECONDS, clock)
-        self._roles: _Fresh[CourseRole | None] = _Fresh(_FRESH_SECONDS, clock)
+        self._members: _Fresh[Membership | None] = _Fresh(_FRESH_SECONDS, clock)
         self._headers: _Fresh[_Header | None] = _Fresh(_FRESH_SECONDS, clock)
         self._forms: _Fresh[tuple[Question, ...]] = _Fresh(float("inf"), clock)
         self._gradings: _Fresh[Grading] = _Fresh(float("inf"), clock)
@@ -136,19 +137,29 @@ class Catalog:
             ]
         )
         self._courses.forget(course.course_id)
-        self._roles.forget((course.course_id, principal.uid))
+        self._members.forget((course.course_id, principal.uid))
 
-    async def enroll(self, principal: Principal, course_id: str, learner_id: str, role: CourseRole) -> None:
+    async def enroll(
+        self,
+        principal: Principal,
+        course_id: str,
+        learner_id: str,
+        role: CourseRole,
+        *,
+        class_id: str | None = None,
+    ) -> None:
         """
-        Make *learner_id* a member of a course that *principal* teaches; again changes the role.
+        Make *learner_id* a member of a course that *principal* teaches; again changes role and class.
 
         Raises:
             NotFound, NotAllowed: it is not the principal's course.
         """
         await self.course(principal, course_id, at_least=CourseRole.TEACHER)
         member = {"role": role.value, "joinedAt": self._now()}
+        if class_id is not None:
+            member["classId"] = class_id
         await self._documents.commit([Put(_member_path(course_id, learner_id), member)])
-        self._roles.forget((course_id, learner_id))
+        self._members.forget((course_id, learner_id))
 
     async def course(self, principal: Principal, course_id: str, *, at_least: CourseRole) -> Course:
         """
@@ -163,15 +174,23 @@ class Catalog:
             raise NotFound(_NO_COURSE)
         if course.open_enrollment and at_least is CourseRole.STUDENT:
             return course  # no membership to look for: a read less for every answer
-        role = await self._roles.get(
-            (course_id, principal.uid), lambda: self._read_role(course_id, principal.uid)
-        )
-        if role is None and not course.open_enrollment:
+        member = await self._membership(principal, course_id)
+        if member is None and not course.open_enrollment:
             raise NotFound(_NO_COURSE)
-        if at_least is CourseRole.TEACHER and role is not CourseRole.TEACHER:
+        if at_least is CourseRole.TEACHER and (member is None or member.role is not CourseRole.TEACHER):
             message = "only teachers of this course may do this"
             raise NotAllowed(message)
         return course
+
+    async def class_of(self, principal: Principal, course_id: str) -> str:
+        """The class in which a teacher put *principal*, in a course that they have a part in; or none: ""."""
+        member = await self._membership(principal, course_id)
+        return member.class_id if member is not None else ""
+
+    async def _membership(self, principal: Principal, course_id: str) -> Membership | None:
+        return await self._members.get(
+            (course_id, principal.uid), lambda: self._read_membership(course_id, principal.uid)
+        )
 
     async def _read_course(self, course_id: str) -> Course | None:
         [found] = await self._documents.get([f"{COURSES}/{course_id}"])
@@ -181,9 +200,11 @@ class Catalog:
             course_id=course_id, title=found.fields["title"], open_enrollment=found.fields["openEnrollment"]
         )
 
-    async def _read_role(self, course_id: str, uid: str) -> CourseRole | None:
+    async def _read_membership(self, course_id: str, uid: str) -> Membership | None:
         [found] = await self._documents.get([_member_path(course_id, uid)])
-        return CourseRole(found.fields["role"]) if found is not None else None
+        if found is None:
+            return None
+        return Membership(CourseRole(found.fields["role"]), found.fields.get("classId", ""))
 
     async def add_assignment(
         self,

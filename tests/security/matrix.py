@@ -104,8 +104,8 @@ REQUESTS: dict[str, Callable[[School, str], list[dict[str, Any]]]] = {
     "override_evaluation": lambda school, course: [{**_evaluation(school, course), "criteria": {"c1": 3}}],
     "create_course": lambda _school, _course: [{"title": "Mine"}],
     "enroll_learner": lambda school, course: [
-        {"courseId": school.courses[course], "learnerId": "eve", "role": role}
-        for role in ("student", "teacher")
+        {"courseId": school.courses[course], "learnerId": "eve", "role": role, "classId": class_id}
+        for role, class_id in (("student", "7b"), ("teacher", None))
     ],
     "export_spend": lambda school, course: [{"courseId": school.courses[course], "day": "2026-11-20"}],
     "get_assignment": lambda school, course: [_which(school, course)],
@@ -167,8 +167,8 @@ def names_a_course(slot: Slot) -> bool:
 
 
 def is_free(slot: Slot) -> bool:
-    """Whether any id will do there: a new submission or criterion, or somebody who was not there before."""
-    return slot[-1] in {"submissionId", "learnerId", "criterionId"}
+    """Whether any id will do there: a new submission, criterion or class, or somebody who was not there before."""
+    return slot[-1] in {"submissionId", "learnerId", "criterionId", "classId"}
 
 
 def elsewhere(school: School, slot: Slot, course: str) -> list[str]:
@@ -185,6 +185,8 @@ def elsewhere(school: School, slot: Slot, course: str) -> list[str]:
             return ["first-of-ann", "first-of-oda"]
         case "learnerId":
             return ["ben"]
+        case "classId":
+            return ["7c"]
     if "pairs" in slot:
         return [school.question(course, "choice")["options"][0]["optionId"]]
     return [school.question(course, "pairs")["stems"][0]["stemId"]]

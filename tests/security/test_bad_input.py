@@ -129,6 +129,10 @@ async def test_every_id_is_one_plain_segment(lessons, function):
                     ("criterionId", "text of a number"),  # whoever tries a rubric names its criteria
                     ("criterionId", "text of truth"),
                     ("criterionId", "NaN as text"),
+                    ("classId", "null"),  # in none
+                    ("classId", "text of a number"),
+                    ("classId", "text of truth"),
+                    ("classId", "NaN as text"),
                 }:
                     continue  # ids that are allowed
                 response = await refuse(lessons, function, json.dumps(put(request, slot, value)).encode())

@@ -10,7 +10,7 @@ from shared.catalog.base import Course, CourseRole
 from shared.catalog.catalog import Catalog
 from shared.documents.base import Put, Replace
 from shared.documents.memory import MemoryDocuments
-from shared.errors import Conflict, NotAllowed, NotFound, PreconditionLost, Unavailable
+from shared.errors import Conflict, InvalidRequest, NotAllowed, NotFound, PreconditionLost, Unavailable
 from shared.identity.principal import Principal
 from shared.learning.assignments import Assignment, GradingPolicy
 from shared.learning.importing.parsing import parse
@@ -175,6 +175,26 @@ class TestEnrolling:
         await school.fresh().enroll(TESS, "closed", "eve", CourseRole.STUDENT)
         await school.catalog.course(EVE, "closed", at_least=MEMBER)
 
+    async def test_a_class_is_what_a_teacher_said_last(self, school):
+        assert await school.catalog.class_of(ANN, "closed") == ""
+        for class_id in ("7b", "7c", None, "7b"):
+            await school.catalog.enroll(TESS, "closed", "ann", CourseRole.STUDENT, class_id=class_id)
+            assert await school.catalog.class_of(ANN, "closed") == (class_id or "")
+            stored = school.documents.dump()["courses/closed/members/ann"]
+            assert stored == {"role": "student", "joinedAt": NOW} | (
+                {"classId": class_id} if class_id else {}
+            )
+        assert await school.catalog.class_of(EVE, "open") == ""
+        assert await school.catalog.class_of(ANN, "open") == ""
+
+    async def test_a_class_comes_with_the_membership(self, school):
+        await school.catalog.enroll(TESS, "closed", "ann", CourseRole.STUDENT, class_id="7b")
+        catalog = school.fresh()
+        await catalog.course(ANN, "closed", at_least=MEMBER)
+        school.read()
+        assert await catalog.class_of(ANN, "closed") == "7b"
+        assert school.read() == 0
+
 
 class TestAssignments:
     async def test_an_assignment_is_three_documents_and_only_one_has_keys(self, school):
@@ -272,6 +292,15 @@ class TestAssignments:
         kind, message = await refusal(school.catalog.switch_tutor(TESS, "quiz", on=False))
         assert (kind, message) == (NotFound, "there is no such assignment")
         assert school.documents.dump() == before
+
+    async def test_a_question_that_takes_answers_is_asked_with_its_key(self, school):
+        added = await add(school, source="2 + 2 is {#4}\n\nA heading, and no question.")
+        question, heading = added.questions
+        asked = await school.catalog.asked(ANN, "quiz", question.question_id)
+        assert (asked.assignment, asked.question) == (added, question)
+        assert asked.key.question_id == question.question_id
+        with pytest.raises(InvalidRequest, match="takes no answer"):
+            await school.catalog.asked(ANN, "quiz", heading.question_id)
 
     async def test_one_without_a_tutor_is_stored_and_read_as_such(self, school):
         await add(school, tutor=False)

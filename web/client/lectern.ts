@@ -254,11 +254,16 @@ export interface Decision {
   readonly decidedAt: string;
 }
 
-/** Who becomes what, in which course. */
+/**
+ * Who becomes what, in which course.
+ *
+ * With ``classId`` in one of its classes, whose ceiling of money then applies to them; without, in none.
+ */
 export interface EnrollLearner {
   readonly courseId: string;
   readonly learnerId: string;
   readonly role?: CourseRole;
+  readonly classId?: string | null;
 }
 
 /** An answer of the caller's, by its event id or (without) the one that counts, to a text question. */
@@ -429,6 +434,7 @@ export interface LearnerEnrolled {
   readonly courseId: string;
   readonly learnerId: string;
   readonly role: CourseRole;
+  readonly classId: string | null;
 }
 
 /** Of which course. */
@@ -809,7 +815,7 @@ export class LecternClient {
     return this.call("create_course", request, signal);
   }
 
-  /** Make somebody a member of a course that the caller teaches; safe to repeat. */
+  /** Make somebody a member of a course that the caller teaches, or change what they are; safe to repeat. */
   enrollLearner(request: EnrollLearner, signal?: AbortSignal): Promise<LearnerEnrolled> {
     return this.call("enroll_learner", request, signal);
   }
