@@ -135,7 +135,7 @@ async def evaluate_answer(command: EvaluateAnswer, call: endpoint.Call) -> Evalu
     return EvaluationReply(evaluation=stored)
 
 
-@endpoint.client_call()
+@endpoint.client_call(sensitive=True)
 async def list_evaluations(command: ListEvaluations, call: endpoint.Call) -> EvaluationPage:
     """Return a page of the review queue of an assignment, for teachers of its course."""
     services = call.services
@@ -154,7 +154,7 @@ async def list_evaluations(command: ListEvaluations, call: endpoint.Call) -> Eva
     )
 
 
-@endpoint.client_call(max_body_bytes=4 * endpoint.KIB)
+@endpoint.client_call(sensitive=True, max_body_bytes=4 * endpoint.KIB)
 async def accept_evaluation(command: AcceptEvaluation, call: endpoint.Call) -> Decision:
     """Accept a suggested evaluation as it is, for teachers of the course; decisions are not overwritten."""
     evaluation = await _for_teacher(command.assignment_id, command.evaluation_id, call)
@@ -162,7 +162,7 @@ async def accept_evaluation(command: AcceptEvaluation, call: endpoint.Call) -> D
     return await _decide(evaluation, "accepted", points, "", call)
 
 
-@endpoint.client_call(max_body_bytes=16 * endpoint.KIB)
+@endpoint.client_call(sensitive=True, max_body_bytes=16 * endpoint.KIB)
 async def override_evaluation(command: OverrideEvaluation, call: endpoint.Call) -> Decision:
     """Give other points than a suggested evaluation, for teachers of the course; nothing is overwritten."""
     evaluation = await _for_teacher(command.assignment_id, command.evaluation_id, call)
@@ -175,7 +175,7 @@ async def override_evaluation(command: OverrideEvaluation, call: endpoint.Call) 
     return await _decide(evaluation, "overridden", command.criteria, plain(command.comment, 2000), call)
 
 
-@endpoint.client_call()
+@endpoint.client_call(sensitive=True)
 async def get_agreement(command: GetAgreement, call: endpoint.Call) -> AgreementReply:
     """Say how far suggested evaluations and teachers' decisions agree, for teachers of the course."""
     services = call.services

@@ -80,6 +80,7 @@ class StepReply(Fact):
 @streamed_call(
     sends=SkeletonProgress,
     reply=SkeletonReply,
+    sensitive=True,
     deadline_seconds=SKELETON_SECONDS,
     max_body_bytes=16 * endpoint.KIB,
 )

@@ -88,7 +88,7 @@ class SpendTable(Fact):
     truncated: bool
 
 
-@endpoint.client_call()
+@endpoint.client_call(sensitive=True)
 async def get_spend(command: GetSpend, call: endpoint.Call) -> Spend:
     """Say what a course that the caller teaches has spent today, and on what."""
     await call.services.catalog.course(call.principal, command.course_id, at_least=CourseRole.TEACHER)
@@ -109,7 +109,7 @@ async def get_spend(command: GetSpend, call: endpoint.Call) -> Spend:
     )
 
 
-@endpoint.client_call(deadline_seconds=60, capacity=Capacity(concurrency=4))
+@endpoint.client_call(sensitive=True, deadline_seconds=60, capacity=Capacity(concurrency=4))
 async def export_spend(command: ExportSpend, call: endpoint.Call) -> SpendTable:
     """List what a course that the caller teaches was charged on one day, call by call."""
     await call.services.catalog.course(call.principal, command.course_id, at_least=CourseRole.TEACHER)

@@ -80,7 +80,7 @@ class ChatReply(Fact):
     canned: bool
 
 
-@endpoint.client_call(max_body_bytes=4 * endpoint.KIB)
+@endpoint.client_call(sensitive=True, max_body_bytes=4 * endpoint.KIB)
 async def switch_tutor(command: SwitchTutor, call: endpoint.Call) -> TutorSwitched:
     """Switch the tutor's hints and explanations of an assignment on or off, for teachers of the course."""
     await call.services.catalog.switch_tutor(call.principal, command.assignment_id, on=command.on)

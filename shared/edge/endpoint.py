@@ -97,7 +97,7 @@ def client_call(
             deadline_seconds,
             max_body_bytes,
             capacity,
-            sensitive=sensitive or role is Role.TEACHER,
+            sensitive=sensitive,
             rate=rate,
         )
 
@@ -232,7 +232,7 @@ def deploy(
         max_body_bytes=max_body_bytes,
         capacity=capacity or Capacity(),
         handler=exported,
-        sensitive=sensitive,
+        sensitive=sensitive or role is Role.TEACHER,
         rate=rate,
     )
     register(deployment)

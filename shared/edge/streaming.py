@@ -51,6 +51,7 @@ def streamed_call(
     sends: type[BaseModel],
     reply: type[BaseModel],
     role: Role = Role.SIGNED_IN,
+    sensitive: bool = False,
     rate: RateClass = RateClass.AI,
     deadline_seconds: int,
     max_body_bytes: int = 64 * KIB,
@@ -71,7 +72,17 @@ def streamed_call(
             last = await _last(function(command, call), reply)
             return replied(exchange, last, 200)
 
-        return deploy(function, trigger, role, serve, deadline_seconds, max_body_bytes, capacity, rate=rate)
+        return deploy(
+            function,
+            trigger,
+            role,
+            serve,
+            deadline_seconds,
+            max_body_bytes,
+            capacity,
+            sensitive=sensitive,
+            rate=rate,
+        )
 
     return decorate
 

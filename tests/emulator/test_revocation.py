@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from tests.deployed import deployed
+from tests.security.matrix import NEEDS
 
 AUTH = "identitytoolkit.googleapis.com/v1"
 
@@ -69,6 +70,17 @@ async def test_a_closed_account_is_refused_by_every_kind_of_function(auth, id_to
         # What a sensitive function has learnt holds for the others; they would have asked in a minute.
         refused = await app.call("list_assignments", {"courseId": course["courseId"]}, uid="tess", **old)
         assert refused.status_code == 401
+
+
+@pytest.mark.parametrize("name", sorted(each for each, needs in NEEDS.items() if needs == "teacher"))
+async def test_a_revoked_teacher_does_nothing_more_with_a_token_of_a_moment_ago(auth, id_token, name):
+    now = int(time.time())
+    claims = {"role": "teacher", "auth_time": now - 20, "iat": now - 20}
+    auth.change("tess", validSince=str(now - 600))
+    async with deployed(id_token, check_revoked=True) as app:
+        auth.change("tess", validSince=str(now))
+        assert (await app.call("list_assignments", {}, uid="tess", **claims)).status_code == 400
+        assert (await app.call(name, {}, uid="tess", **claims)).status_code == 401
 
 
 async def test_an_unreachable_directory_closes_sensitive_functions_only(auth, id_token, old):

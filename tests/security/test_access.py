@@ -46,6 +46,11 @@ def test_every_function_has_a_row():
     assert {each.name for each in FUNCTIONS} == REQUESTS.keys()
 
 
+def test_what_only_teachers_may_do_refuses_a_revoked_session_at_once():
+    sensitive = {each.name for each in functions() if each.sensitive}
+    assert sensitive == {name for name, needs in NEEDS.items() if needs in {"teacher", "claim"}}
+
+
 async def test_every_id_of_every_request_is_tried(lessons):
     for function in FUNCTIONS:
         requests = REQUESTS[function.name](lessons, "own")
