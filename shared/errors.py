@@ -13,6 +13,7 @@ What can go wrong, as a tree.
     │   └── Conflict              already-exists        409
     └── Unavailable               unavailable           503   asking again may help
         ├── DeadlineExceeded      deadline-exceeded     504
+        ├── LeftAlone             unavailable           503   it failed often, and is not asked for a while
         ├── PreconditionLost      aborted               409   somebody else wrote first
         └── TooManyRequests       resource-exhausted    429   Retry-After
             └── BudgetSpent       resource-exhausted    429   a ceiling of money is reached
@@ -75,6 +76,10 @@ class Unavailable(LecternError):
 
 class DeadlineExceeded(Unavailable):
     """The time set for this work is over; whether it was done is not known."""
+
+
+class LeftAlone(Unavailable):
+    """What is needed failed too often lately, and is not asked for a while."""
 
 
 class PreconditionLost(Unavailable):

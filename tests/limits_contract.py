@@ -73,11 +73,40 @@ class LimiterContract:
         assert not (await limiter.take([ai()])).allowed
 
     async def test_what_was_not_needed_can_be_taken_again(self, limiter):
-        for _ in range(10):
+        for _ in range(7):
             await limiter.take([ai()])
-        await limiter.give_back([ai(cost=3)])
+        taken = (await limiter.take([ai(cost=3)])).taken
+        await limiter.give_back([ai(cost=3)], taken)
         allowed = [(await limiter.take([ai()])).allowed for _ in range(5)]
         assert sum(allowed) == 3
+
+    async def test_all_of_a_calls_limits_are_given_back(self, limiter):
+        limits = [ai(), ai("ip:1", 3, name="ai-ip")]
+        for _ in range(20):
+            verdict = await limiter.take(limits)
+            assert verdict.allowed
+            await limiter.give_back(limits, verdict.taken)
+
+    async def test_what_is_given_back_late_shortens_no_window(self, limiter, clock):
+        """The point that comes back is the old one: those taken since count as long as ever."""
+        old = await limiter.take([ai()])
+        clock.seconds += 30
+        for _ in range(9):
+            assert (await limiter.take([ai()])).allowed
+        assert not (await limiter.take([ai()])).allowed
+        await limiter.give_back([ai()], old.taken)
+        assert (await limiter.take([ai()])).allowed
+        clock.seconds += 35  # the old one would be over by now, the ten since are not
+        assert not (await limiter.take([ai()])).allowed
+        clock.seconds += 30
+        assert (await limiter.take([ai()])).allowed
+
+    async def test_what_is_over_when_it_is_given_back_frees_nothing(self, limiter, clock):
+        old = await limiter.take([ai(points=1)])
+        clock.seconds += 70
+        assert (await limiter.take([ai(points=1)])).allowed
+        await limiter.give_back([ai(points=1)], old.taken)
+        assert not (await limiter.take([ai(points=1)])).allowed
 
     async def test_a_mixed_crowd_ends_exact(self, limiter):
         """200 calls of ten users behind one address: each user's limit and the address' hold."""

@@ -5,13 +5,13 @@ It is the same for every function; what a function adds is in ``endpoint``.
 """
 
 import asyncio
+import functools
 import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TypeVar
 
 import orjson
@@ -25,9 +25,11 @@ from shared.edge import problems, rates
 from shared.edge.logs import configure, log, log_request
 from shared.edge.registry import Deployment, PassThrough, Role
 from shared.errors import (
+    BudgetSpent,
     DeadlineExceeded,
     InvalidRequest,
     LecternError,
+    LeftAlone,
     NotAllowed,
     NotSignedIn,
     Rejected,
@@ -35,7 +37,7 @@ from shared.errors import (
     TooManyRequests,
 )
 from shared.identity.principal import Principal
-from shared.limits.base import Verdict
+from shared.limits.base import Verdict, tighter
 from shared.settings import Settings
 from shared.wiring import Services, services
 
@@ -77,9 +79,10 @@ class Exchange:
     """
     One request on its way through the border.
 
-    ``callable_envelope`` once its body said so, ``rate`` once a limit was asked. *goes_on* says that the
-    reply is not over when it is returned: whoever sends the rest of it calls ``finish`` at its end, and
-    charges what it costs until then within ``still_billed``.
+    ``callable_envelope`` once its body said so, ``rate`` once a limit was asked: the tightest. *give_back*
+    returns what all instances count of it, where no model was asked. *goes_on* says that the reply is not
+    over when it is returned: whoever sends the rest of it calls ``finish`` at its end, and charges what it
+    costs until then within ``still_billed``.
 
     *streams* says that the caller reads server-sent events: the Firebase SDK looks at nothing else then,
     so that errors are events, too, and the status is 200; *outcome* is the status that it would have been.
@@ -92,6 +95,7 @@ class Exchange:
     spent: Bill
     callable_envelope: bool = False
     rate: Verdict | None = None
+    give_back: Callable[[], Awaitable[None]] | None = None
     goes_on: bool = False
     streams: bool = False
     outcome: int = 0
@@ -216,6 +220,8 @@ async def attempted(exchange: Exchange, work: Awaitable[ResultT]) -> ResultT | F
                 extra={"function": exchange.deployment.name, "code": type(error).__name__},
                 exc_info=error,
             )
+        if isinstance(error, BudgetSpent | LeftAlone) and exchange.give_back is not None:
+            await exchange.give_back()
         return Failed(error)
     except Exception as error:  # noqa: BLE001  the one place where the unforeseen ends
         log.error(
@@ -297,7 +303,10 @@ async def signed_in(exchange: Exchange, provided: Services) -> Principal:
             if mode == "enforce":
                 raise
     principal = await provided.identity.principal(_bearer(exchange), at_once=exchange.deployment.sensitive)
-    _within(exchange, await rates.of_user(rate, principal.uid, address, provided))
+    mine = await rates.of_user(rate, principal.uid, address, provided)
+    _within(exchange, mine)
+    if mine is not None and rate.shared:
+        exchange.give_back = functools.partial(_given_back, exchange, principal.uid, address, mine, provided)
     if exchange.deployment.role is Role.TEACHER and not principal.is_teacher:
         message = "only teachers may do this"
         raise NotAllowed(message)
@@ -311,10 +320,23 @@ def _within(exchange: Exchange, verdict: Verdict | None) -> None:
     Raises:
         TooManyRequests: it is spent.
     """
-    exchange.rate = verdict
-    if verdict is not None and not verdict.allowed:
+    if verdict is None:
+        return
+    exchange.rate = verdict if exchange.rate is None else tighter(exchange.rate, verdict)
+    if not verdict.allowed:
         message = f"more than {verdict.limit} calls in a while; come back in {verdict.retry_after_seconds} s"
         raise TooManyRequests(message, retry_after_seconds=verdict.retry_after_seconds)
+
+
+async def _given_back(exchange: Exchange, uid: str, address: str, mine: Verdict, provided: Services) -> None:
+    """Return the points of a call that was refused; what cannot be returned runs out."""
+    try:
+        done = await rates.give_back(exchange.deployment.rate, uid, address, mine.taken, provided)
+    except LecternError as error:
+        log.warning("points_not_returned", extra={"count": 1}, exc_info=error)
+        return
+    if done and exchange.rate is mine:
+        exchange.rate = mine._replace(remaining=mine.remaining + 1)
 
 
 async def from_platform(exchange: Exchange, provided: Services) -> None:
@@ -398,7 +420,7 @@ def _trace(exchange: Exchange) -> str:
     return text if _TRACEPARENT.fullmatch(text) else ""
 
 
-@lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=1024)
 def _meters(name: str, status: int) -> tuple[Count, Distribution]:
     """What a request to the function *name* that ended with *status* is counted by."""
     return metrics.requests.labels(name, str(status)), metrics.request_seconds.labels(name)

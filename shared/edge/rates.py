@@ -66,17 +66,40 @@ async def of_user(rate: RateClass, uid: str, bucket: str, provided: Services) ->
     settings = provided.settings
     if not settings.rate_limiting:
         return None
-    mine = _limit(rate.value, f"uid:{uid}", points(rate, settings), settings.rate_window_seconds)
+    mine = _mine(rate, uid, settings)
     if not rate.shared:
         verdict = provided.local_limiter.take_now((mine,))
     else:
-        theirs = _limit(
-            f"{rate.value}-ip", bucket, settings.rate_shared_ip_points, settings.rate_window_seconds
-        )
-        verdict = await provided.limiter.take((mine, theirs))
+        verdict = await provided.limiter.take((mine, _theirs(rate, bucket, settings)))
     if not verdict.allowed:
         _blocked(rate, "user" if verdict.name == mine.name else "ip", mine.key, provided)
     return verdict
+
+
+async def give_back(rate: RateClass, uid: str, bucket: str, taken: Sequence[int], provided: Services) -> bool:
+    """
+    Return what a call took of the limits that all instances count; whether that was done.
+
+    It counts as an ordinary call instead, and where those are spent nothing is returned: who is refused
+    may not ask without end.
+
+    Raises:
+        Unavailable: the store of shared limits does not answer.
+    """
+    settings = provided.settings
+    if not provided.local_limiter.take_now((_mine(RateClass.CALL, uid, settings),)).allowed:
+        return False
+    limits = _mine(rate, uid, settings), _theirs(rate, bucket, settings)
+    await provided.limiter.give_back(limits, taken)
+    return True
+
+
+def _mine(rate: RateClass, uid: str, settings: Settings) -> Limit:
+    return _limit(rate.value, f"uid:{uid}", points(rate, settings), settings.rate_window_seconds)
+
+
+def _theirs(rate: RateClass, bucket: str, settings: Settings) -> Limit:
+    return _limit(f"{rate.value}-ip", bucket, settings.rate_shared_ip_points, settings.rate_window_seconds)
 
 
 def points(rate: RateClass, settings: Settings) -> int:

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 
 from shared import metrics
-from shared.errors import Unavailable
+from shared.errors import LeftAlone
 
 _WINDOW_SECONDS = 10.0
 _FEWEST = 5
@@ -41,14 +41,14 @@ class Breaker:
         Ask to make a call; exactly one of ``succeeded``, ``failed`` and ``left`` follows.
 
         Raises:
-            Unavailable: not now.
+            LeftAlone: not now.
         """
         if self._until is None:
             return
         wait = self._until - self._clock()
         if wait > 0 or self._probing:
             message = "the model does not answer at the moment"
-            raise Unavailable(message, retry_after_seconds=max(1, int(wait + 0.999)))
+            raise LeftAlone(message, retry_after_seconds=max(1, int(wait + 0.999)))
         self._probing = True
 
     def succeeded(self) -> None:

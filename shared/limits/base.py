@@ -52,7 +52,8 @@ class Verdict(NamedTuple):
     What became of a call, as told by its tightest limit.
 
     ``reset_seconds``: until the whole limit is free again, if nothing else is taken.
-    ``retry_after_seconds``: until the same call may succeed; 0 if it was allowed.
+    ``retry_after_seconds``: until the same call may succeed; 0 if it was allowed. ``taken`` says of each of
+    the call's limits which points it took, for ``Limiter.give_back`` and nobody else.
     """
 
     allowed: bool
@@ -61,6 +62,7 @@ class Verdict(NamedTuple):
     remaining: int
     reset_seconds: int
     retry_after_seconds: int
+    taken: tuple[int, ...] = ()
 
     @property
     def raw_headers(self) -> tuple[tuple[bytes, bytes], ...]:
@@ -79,18 +81,27 @@ class Limiter(Protocol):
         """Take the cost of every limit, or of none; *limits* are distinct, at least one."""
         ...
 
-    async def give_back(self, limits: Sequence[Limit]) -> None:
-        """Return the cost of every limit: it was taken before, and was not needed."""
+    async def give_back(self, limits: Sequence[Limit], taken: Sequence[int]) -> None:
+        """
+        Return the cost of every limit: the points that ``Verdict.taken`` of the same *limits* names.
+
+        They were not needed. Others, taken earlier or later, count as long as they did.
+        """
         ...
 
 
 class Standing(NamedTuple):
-    """How one limit stands: points in use, microseconds until the cost fits, and until all is free."""
+    """
+    How one limit stands: points in use, microseconds until the cost fits, and until all is free.
+
+    *taken* tells the points that were just taken from others.
+    """
 
     limit: Limit
     used: int
     wait: int
     reset: int
+    taken: int = 0
 
 
 def verdict(standings: Sequence[Standing]) -> Verdict:
@@ -100,14 +111,23 @@ def verdict(standings: Sequence[Standing]) -> Verdict:
         told = max(refusing, key=lambda each: each.wait)
     else:
         told = min(standings, key=lambda each: (each.limit.points - each.used) / each.limit.points)
-    return verdict_of(told)
+    return verdict_of(told)._replace(taken=tuple(each.taken for each in standings))
 
 
 def verdict_of(told: Standing) -> Verdict:
     """What one limit says by itself: a call is refused while its cost does not fit."""
     limit = told.limit
     left = limit.points - told.used
-    return Verdict(told.wait <= 0, limit.name, limit.points, max(left, 0), _up(told.reset), _up(told.wait))
+    return Verdict(
+        told.wait <= 0, limit.name, limit.points, max(left, 0), _up(told.reset), _up(told.wait), (told.taken,)
+    )
+
+
+def tighter(one: Verdict, other: Verdict) -> Verdict:
+    """The tighter of two: the one that refuses, else the one with less of its limit left."""
+    if one.allowed is not other.allowed:
+        return other if one.allowed else one
+    return one if one.remaining * other.limit < other.remaining * one.limit else other
 
 
 def _up(microseconds: int) -> int:

@@ -76,16 +76,12 @@ class Slots:
             at = _free_at(number, limit.seconds)
         return at
 
-    def take_out(self, points: int, number: int | None) -> bool:
-        """Take *points* out of a slot, or out of the newest ones; False if there was nothing."""
-        chosen = sorted(self.points, reverse=True) if number is None else [number]
-        left = points
-        for each in chosen:
-            part = min(left, self.points.get(each, 0))
-            if part:
-                self.points[each] -= part
-                left -= part
-        return left < points
+    def take_out(self, points: int, number: int) -> bool:
+        """Take *points* out of a slot; False if there was nothing."""
+        part = min(points, self.points.get(number, 0))
+        if part:
+            self.points[number] -= part
+        return part > 0
 
     def all_free_at(self, limit: Limit) -> int:
         """When everything will be free; 0 if it is."""
@@ -201,16 +197,16 @@ class LeaseLimiter:
             self._lease_ahead(key, now)
         return verdict([_standing(key, limit, now, taken=True) for limit, key in pairs])
 
-    async def give_back(self, limits: Sequence[Limit]) -> None:
+    async def give_back(self, limits: Sequence[Limit], taken: Sequence[int]) -> None:
         """See the port."""
-        for limit in limits:
+        for limit, number in zip(limits, taken, strict=True):
             key, now = self._key(limit), self._now()
             key.denied_until = 0
-            if key.ends > now:
+            if key.number == number and key.ends > now:
                 key.left += limit.cost
                 self._return_later(key, now)
             else:
-                await self._return(key, limit.cost, None)
+                await self._return(key, limit.cost, number)
 
     async def close(self) -> None:
         """Give back what was leased in vain, and end."""
@@ -350,8 +346,8 @@ class LeaseLimiter:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _return(self, key: _Key, points: int, number: int | None) -> None:
-        """Take *points* out of a slot again, or out of the newest ones; if that fails, they run out."""
+    async def _return(self, key: _Key, points: int, number: int) -> None:
+        """Take *points* out of a slot again; if that fails, they run out."""
         try:
             for _ in range(_ATTEMPTS):
                 known = await self._read(key)
@@ -421,7 +417,7 @@ def _standing(key: _Key, limit: Limit, now: int, *, taken: bool = False) -> Stan
     wait = 0
     if not taken and not _has(key, limit, now):
         wait = max(key.known.slots.free_at(limit, limit.cost), key.denied_until, now + 1) - now
-    return Standing(limit, used, wait, reset)
+    return Standing(limit, used, wait, reset, key.number if taken else 0)
 
 
 def _retrieved(flight: "asyncio.Task[None]") -> None:

@@ -40,10 +40,10 @@ class MemoryLimiter:
         """See the port."""
         return self.take_now(limits)
 
-    async def give_back(self, limits: Sequence[Limit]) -> None:
+    async def give_back(self, limits: Sequence[Limit], taken: Sequence[int]) -> None:
         """See the port."""
-        for limit in limits:
-            self._window(limit).give_back(limit.cost)
+        for limit, each in zip(limits, taken, strict=True):
+            self._window(limit).give_back(limit.cost, each)
 
     def _window(self, limit: Limit) -> Window:
         key = limit.id

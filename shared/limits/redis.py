@@ -49,7 +49,7 @@ for i, key in ipairs(KEYS) do
   if #found > 0 then reset = found[#found].last + span - now end
   if wait > 0 then refused = true end
   slices[i] = found
-  standings[i] = {used, wait, reset}
+  standings[i] = {used, wait, reset, 0}
 end
 if not refused then
   for i, key in ipairs(KEYS) do
@@ -64,7 +64,7 @@ if not refused then
     if first == now then first = last end
     redis.call('ZADD', key, string.format('%.0f', last), string.format('%.0f:%d', first, points))
     redis.call('PEXPIRE', key, math.ceil(span / 1000) + 1000)
-    standings[i] = {standings[i][1] + cost, 0, span}
+    standings[i] = {standings[i][1] + cost, 0, span, last}
   end
 end
 return standings
@@ -72,17 +72,17 @@ return standings
 
 _GIVE_BACK = """
 for i, key in ipairs(KEYS) do
-  local left = tonumber(ARGV[i])
-  while left > 0 do
-    local raw = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')
-    if #raw == 0 then break end
+  local cost, taken = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
+  local raw = redis.call('ZRANGEBYSCORE', key, ARGV[2 * i], '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  if #raw > 0 then
     local colon = string.find(raw[1], ':', 1, true)
     local points = tonumber(string.sub(raw[1], colon + 1))
-    redis.call('ZREM', key, raw[1])
-    if points > left then
-      redis.call('ZADD', key, raw[2], string.sub(raw[1], 1, colon) .. string.format('%d', points - left))
+    if tonumber(string.sub(raw[1], 1, colon - 1)) <= taken then
+      redis.call('ZREM', key, raw[1])
+      if points > cost then
+        redis.call('ZADD', key, raw[2], string.sub(raw[1], 1, colon) .. string.format('%d', points - cost))
+      end
     end
-    left = left - points
   end
 end
 """
@@ -115,14 +115,15 @@ class RedisLimiter:
         found = await self._run(self._take, limits, [self.skew_microseconds, *numbers])
         return verdict(
             [
-                Standing(limit, int(used), int(wait), int(reset))
-                for limit, (used, wait, reset) in zip(limits, found, strict=True)
+                Standing(limit, int(used), int(wait), int(reset), int(taken))
+                for limit, (used, wait, reset, taken) in zip(limits, found, strict=True)
             ]
         )
 
-    async def give_back(self, limits: Sequence[Limit]) -> None:
+    async def give_back(self, limits: Sequence[Limit], taken: Sequence[int]) -> None:
         """See the port."""
-        await self._run(self._give_back, limits, [each.cost for each in limits])
+        numbers = [number for limit, each in zip(limits, taken, strict=True) for number in (limit.cost, each)]
+        await self._run(self._give_back, limits, numbers)
 
     async def close(self) -> None:
         """End the connections."""

@@ -49,18 +49,18 @@ class Window:
         else:
             self._slices.append([now, now, limit.cost])
         self._used += limit.cost
-        return Standing(limit, self._used, 0, span)
+        return Standing(limit, self._used, 0, span, now)
 
-    def give_back(self, points: int) -> None:
-        """Take *points* out again, the newest first."""
-        while points > 0 and self._slices:
-            newest = self._slices[-1]
-            part = min(points, newest[2])
-            newest[2] -= part
-            self._used -= part
-            points -= part
-            if newest[2] == 0:
-                self._slices.pop()
+    def give_back(self, points: int, taken: int) -> None:
+        """Take *points* out again, which were *taken* then; if they count no more there is nothing to do."""
+        for number, (first, last, there) in enumerate(self._slices):
+            if first <= taken <= last:
+                part = min(points, there)
+                self._slices[number][2] -= part
+                self._used -= part
+                if part == there:
+                    del self._slices[number]
+                return
 
     def is_over(self, limit_seconds: int, now: int) -> bool:
         """Whether nothing of it counts any more."""

@@ -1,6 +1,7 @@
 """Refusals degrade: what was kept, the small model, prepared feedback; and an error that says when to come back."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -206,6 +207,94 @@ async def test_a_pilot_is_of_the_model_that_was_shown_or_none(lesson, tutor):
     request = {"assignmentId": lesson.of.assignment_id, "previewId": preview["previewId"]}
     report = await lesson.app.ok("run_pilot", request, uid="teacher")
     assert (report["ended"], tutor.total) == ("budget", 0)
+
+
+@pytest.fixture
+async def few(tutor):
+    """Three points a minute for everything that asks a model, and nobody has any money."""
+    settings = {"budgets": "memory", "rate_ai_points": 3, "rate_lesson_points": 3}
+    poor = {"budget_learner_day_nanos": 1, "openai_base_url": tutor.url}
+    async with in_memory(firestore_emulator_host="unused", **settings, **poor) as app:
+        try:
+            yield await a_class(app)
+        finally:
+            await app.services.close()
+
+
+def remaining(response):
+    return int(response.headers["x-ratelimit-remaining"])
+
+
+async def test_what_a_budget_refuses_costs_no_point(few):
+    await few.answers("Sky", {"text": ANSWER})
+    outline = {"courseId": few.course_id, "topic": "Fractions"}
+    calls = [("evaluate_answer", few.about("Sky"), "ann"), ("generate_skeleton", outline, "teacher")]
+    for name, request, uid in calls:
+        for _ in range(5):
+            response = await few.app.call(name, request, uid=uid)
+            assert response.json()["detail"] == "the learner's budget of this day is spent"
+            assert (response.status_code, remaining(response)) == (429, 3)
+
+
+async def test_what_a_stream_refuses_in_its_midst_costs_no_point(few):
+    headers = {"content-type": "application/json", "accept": "text/event-stream"}
+    headers["authorization"] = "Bearer teacher"
+    body = json.dumps({"data": {"courseId": few.course_id, "topic": "Fractions"}}).encode()
+    for _ in range(5):
+        response = await few.app.post("generate_skeleton", body, headers)
+        assert "budget of this day is spent" in response.text
+
+
+async def test_what_the_proxy_refuses_costs_no_point(few):
+    messages = [{"role": "user", "content": "why?"}]
+    for stream in (False, True, False, True):
+        request = {"model": SMALL, "messages": messages, "stream": stream}
+        response = await few.app.call("openai_proxy", request, uid="ann", path="/v1/chat/completions")
+        assert (response.status_code, remaining(response)) == (429, 3)
+
+
+async def test_what_is_refused_while_the_provider_is_left_alone_costs_no_point(few, tutor, monkeypatch):
+    monkeypatch.setattr(few.app.services.budgets, "_ceilings", Ceilings(*[PLENTY] * 5))
+    await few.answers("Sky", {"text": ANSWER})
+    breaker = few.app.services.upstream._breaker
+    for _ in range(5):
+        breaker.failed()
+    for _ in range(5):
+        response = await few.app.call("evaluate_answer", few.about("Sky"), uid="ann")
+        assert (response.status_code, remaining(response)) == (503, 3)
+    assert tutor.total == 0
+
+
+async def test_prepared_feedback_and_a_failing_provider_cost_their_points(few, tutor, monkeypatch):
+    assert [remaining(await few.app.call("chat", few.about("Sky"), uid="ann")) for _ in range(2)] == [2, 1]
+    monkeypatch.setattr(few.app.services.budgets, "_ceilings", Ceilings(*[PLENTY] * 5))
+    tutor.fault = "500"
+    await few.answers("Sky", {"text": ANSWER}, uid="ben")
+    response = await few.app.call("evaluate_answer", few.about("Sky"), uid="ben")
+    assert (response.status_code, remaining(response)) == (503, 2)
+
+
+async def test_who_is_refused_may_not_ask_without_end(few, monkeypatch):
+    """A point that is returned counts as an ordinary call, of which ann has two."""
+    await few.answers("Sky", {"text": ANSWER})
+    services = few.app.services
+    monkeypatch.setitem(
+        vars(services), "settings", services.settings.model_copy(update={"rate_call_points": 2})
+    )
+    replies = [await few.app.call("evaluate_answer", few.about("Sky"), uid="ann") for _ in range(6)]
+    assert {each.status_code for each in replies} == {429}
+    budget = ["budget" in each.json()["detail"] for each in replies]
+    assert budget == [True, True, True, True, True, False]
+
+
+async def test_a_point_that_cannot_be_returned_is_no_failure(few, monkeypatch):
+    async def give_back(*_):
+        raise Unavailable("the store does not answer")
+
+    await few.answers("Sky", {"text": ANSWER})
+    monkeypatch.setattr(few.app.services.limiter, "give_back", give_back)
+    response = await few.app.call("evaluate_answer", few.about("Sky"), uid="ann")
+    assert (response.status_code, remaining(response)) == (429, 2)
 
 
 class Counted(MemoryDocuments):

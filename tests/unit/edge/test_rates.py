@@ -10,6 +10,7 @@ from shared.edge import rates
 from shared.edge.logs import configure
 from shared.edge.registry import RateClass, deployments
 from shared.errors import Unavailable
+from shared.limits.base import Verdict, tighter
 from shared.limits.memory import MemoryLimiter
 from shared.metrics import REGISTRY
 from tests.deployed import in_memory, replace, settings_for_tests
@@ -145,6 +146,38 @@ class TestRefusals:
         counts = [int(each.split()[1]) for each in line.most_limited]
         assert counts == [5, 2]
         assert not any("ann" in each for each in line.most_limited)
+
+
+class TestTheTightestLimit:
+    """What the headers tell, of an address' and a user's."""
+
+    async def told(self, app, uid="ann"):
+        headers = (await app.call("verify_receipt", {"receipt": "x"}, uid=uid)).headers
+        return [int(headers[f"x-ratelimit-{each}"]) for each in ("limit", "remaining")]
+
+    async def test_it_may_be_the_address(self):
+        async with in_memory(rate_ip_points=5, rate_call_points=10) as app:
+            assert await self.told(app) == [5, 4]
+            assert await self.told(app, "bob") == [5, 3]
+
+    async def test_it_may_be_the_user(self):
+        async with in_memory(rate_ip_points=100, rate_call_points=10) as app:
+            assert await self.told(app) == [10, 9]
+            assert await self.told(app, "bob") == [10, 9]
+
+    async def test_it_is_the_users_once_they_are_refused_though_the_address_has_nothing_left(self):
+        async with in_memory(rate_ip_points=2, rate_call_points=1) as app:
+            assert await self.told(app) == [1, 0]
+            assert await self.told(app) == [1, 0]
+
+    def test_of_two_it_is_the_one_that_refuses_else_the_one_with_less_left(self):
+        much = Verdict(
+            allowed=True, name="a", limit=100, remaining=50, reset_seconds=1, retry_after_seconds=0
+        )
+        little = much._replace(limit=10, remaining=4)
+        refused = much._replace(allowed=False, remaining=90, retry_after_seconds=1)
+        for one, other, expected in ((much, little, little), (little, refused, refused)):
+            assert tighter(one, other) is tighter(other, one) is expected
 
 
 class TestClassesThatAllInstancesCountTogether:

@@ -49,15 +49,17 @@ def test_points_within_a_slice_are_kept_together_and_no_longer():
     assert window.standing(LIMIT, at(75) - 1).used == 1
 
 
-def test_the_newest_points_are_given_back_first():
+def test_the_points_that_were_taken_then_are_given_back_and_no_others():
     window = Window()
-    for seconds in (10, 20, 20.5, 30):
-        window.take(LIMIT, at(seconds))
-    window.give_back(2)
+    taken = [window.take(LIMIT, at(seconds)).taken for seconds in (10, 20, 20.5, 30)]
+    window.give_back(1, taken[1])
+    assert [each[2] for each in window._slices] == [1, 1, 1]
+    window.give_back(1, taken[0])
     assert [each[2] for each in window._slices] == [1, 1]
-    window.give_back(9)
-    assert window.standing(LIMIT, at(31)).used == 0
-    window.give_back(1)
+    window.give_back(9, taken[0])
+    assert window.standing(LIMIT, at(31)).used == 2
+    window.give_back(9, taken[3])
+    window.give_back(1, taken[2])
     assert window.standing(LIMIT, at(31)).used == 0
     assert window.is_over(64, at(31))
 
