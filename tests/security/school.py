@@ -231,7 +231,8 @@ async def _tutored(school: School) -> None:
 @asynccontextmanager
 async def school(**settings: Any) -> AsyncIterator[School]:
     """The school in memory, behind identity as in production; its answers wait, unmerged."""
-    wide = {"rate_ai_points": 1_000_000, "rate_lesson_points": 1_000_000}
+    # The user's limit is the tightest in every reply, however many have come from the one address.
+    wide = {"rate_ai_points": 1_000_000, "rate_lesson_points": 1_000_000, "rate_ip_points": 1_000_000_000}
     settings = {"limiter": "memory", **wide, **settings}
     services = Services(settings_for_tests(project=PROJECT, **settings))
     replace(services, documents=MemoryDocuments(), identity=signed_identity())
