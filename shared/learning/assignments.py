@@ -26,12 +26,16 @@ def _plainly_directed(text: str) -> str:
     if not plain:
         message = "a title has letters"
         raise ValueError(message)
+    if len(plain) > _LONGEST_TITLE:  # some letters are composed of more characters than they had
+        message = f"a title has {_LONGEST_TITLE} characters at most, composed"
+        raise ValueError(message)
     return plain
 
 
+_LONGEST_TITLE = 200
 Title = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
+    StringConstraints(min_length=1, max_length=_LONGEST_TITLE, strip_whitespace=True),
     AfterValidator(_plainly_directed),
 ]
 

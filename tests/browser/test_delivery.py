@@ -92,6 +92,28 @@ def test_answers_to_one_question_arrive_in_the_order_in_which_they_were_given(
     assert quiz.attempts_of(student, "Grant") == 3
 
 
+def test_a_disk_that_is_full_makes_no_answer_go_again_and_again(
+    windows: Windows, quiz: Quiz, student: Account
+) -> None:
+    window = windows(complains=True)
+    page = window.sign_in(student, quiz)
+    window.context.set_offline(True)
+    card = window.card(quiz, "Capital").choose("Canberra").submit().becomes("queued")
+    page.evaluate(
+        """() => {
+            for (const name of ['put', 'delete']) IDBObjectStore.prototype[name] = () => {
+                throw new DOMException('the disk is full', 'QuotaExceededError');
+            };
+        }"""
+    )
+    window.submitted.clear()
+    window.context.set_offline(False)
+    card.becomes("acknowledged")
+    quiz.comes_to_count(1)
+    page.wait_for_timeout(1000)
+    assert len(window.submitted) == 1
+
+
 def test_two_tabs_share_the_queue_and_send_each_answer_once(
     windows: Windows, quiz: Quiz, student: Account
 ) -> None:

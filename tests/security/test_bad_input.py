@@ -321,6 +321,7 @@ def test_no_text_takes_long_to_compare_or_to_check(text):
         ("\u202e", None),
         ("\u05e9\u05dc\u05d5\u05dd", "\u05e9\u05dc\u05d5\u05dd"),
         ("a\u200fb", "a\u200fb"),
+        ("\ufb2a" * 150, None),  # two characters each, once they are composed
     ],
 )
 async def test_a_title_turns_no_other_text_around(lessons, title, kept):

@@ -63,6 +63,9 @@ class DeviceQueue implements AnswerQueue {
   /** Under negative orders, so that none meets one of the database's. */
   readonly #unstored = new Map<number, QueuedAnswer>();
 
+  /** What the disk did not take of changes to what it has: without it, a sent answer would be sent for ever. */
+  readonly #changed = new Map<number, QueuedAnswer | "removed">();
+
   constructor(database: IDBDatabase | null) {
     this.#database = database;
   }
@@ -79,13 +82,27 @@ class DeviceQueue implements AnswerQueue {
   }
 
   async update(answer: QueuedAnswer): Promise<void> {
-    if (answer.order !== undefined && answer.order < 0) this.#unstored.set(answer.order, answer);
-    else await this.#within("readwrite", (store) => store.put(answer)).catch(() => undefined);
+    if (answer.order === undefined) return;
+    if (answer.order < 0) this.#unstored.set(answer.order, answer);
+    else await this.#change(answer.order, answer, (store) => store.put(answer));
   }
 
   async remove({ order }: QueuedAnswer): Promise<void> {
     if (order === undefined || this.#unstored.delete(order)) return;
-    await this.#within("readwrite", (store) => store.delete(order)).catch(() => undefined);
+    await this.#change(order, "removed", (store) => store.delete(order));
+  }
+
+  async #change(
+    order: number,
+    change: QueuedAnswer | "removed",
+    work: (store: IDBObjectStore) => IDBRequest,
+  ): Promise<void> {
+    try {
+      await this.#within("readwrite", work);
+      this.#changed.delete(order);
+    } catch {
+      this.#changed.set(order, change);
+    }
   }
 
   async of(uid: string): Promise<QueuedAnswer[]> {
@@ -93,7 +110,8 @@ class DeviceQueue implements AnswerQueue {
     const stored = await this.#within<QueuedAnswer[]>("readonly", (store) =>
       store.index("uid").getAll(uid),
     ).catch(() => []);
-    return [...stored, ...held];
+    const current = stored.map((answer) => this.#changed.get(answer.order ?? 0) ?? answer);
+    return [...current.filter((answer) => answer !== "removed"), ...held];
   }
 
   #within<T>(mode: IDBTransactionMode, work: (store: IDBObjectStore) => IDBRequest<T>): Promise<T> {

@@ -369,6 +369,9 @@ class _Row:
         usable = tuple(pattern for pattern in patterns if pattern is not None)
         if not usable:
             return draft
+        if len(usable) > MAX_OPTIONS:
+            self._problem(wrong, f"a question has at most {MAX_OPTIONS} answers, and what is wrong is one")
+            return draft
         case_sensitive = self._yes("casesensitive", otherwise=False)
         return replace(draft, key=ShortTextKey(patterns=usable, case_sensitive=case_sensitive))
 

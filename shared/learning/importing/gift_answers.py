@@ -89,12 +89,13 @@ def _of_a_plugin(text: str) -> str:
 def _split(answers: Span, reading: Reading) -> Iterator[tuple[str, Span]]:
     """Yield each answer with the marker before it; what stands before the first has none."""
     markers = list(_MARKER.finditer(answers.text))
-    if len(markers) > MAX_OPTIONS:
-        offset = answers.offset + markers[MAX_OPTIONS].start()
-        reading.problem(offset, f"the question has more than {MAX_OPTIONS} answers")
-        return
     starts = [*(each.start() for each in markers), len(answers.text)]
     first = answers.until(starts[0])
+    most = MAX_OPTIONS - bool(first.stripped().text)
+    if len(markers) > most:
+        offset = answers.offset + markers[most].start()
+        reading.problem(offset, f"the question has more than {MAX_OPTIONS} answers")
+        return
     if first.stripped().text:
         yield "", first.stripped()
     for start, end in pairwise(starts):

@@ -29,6 +29,24 @@ def attempt(source, form):
         return (), refused.details
 
 
+class TestTheMostAnswers:
+    SOURCES = (
+        ("csv", "type,text,correct,feedbackwrong\ntext,Q?,{},nope\n", "|", "a"),
+        ("gift", "Q {{a {}}}", " ", "=b"),
+        ("gift", "Q {{#1000 {}}}", " ", "="),
+    )
+
+    @pytest.mark.parametrize(("form", "source", "between", "before"), SOURCES)
+    def test_one_more_than_a_question_has_is_told_where(self, form, source, between, before):
+        """One of them is not listed: what else is wrong, or the answer that no mark stands before."""
+        listed = [f"{before}{number}" for number in range(60)]
+        questions, problems = attempt(source.format(between.join(listed[:-1])), form)
+        assert not problems
+        assert len(questions) == 1
+        _, problems = attempt(source.format(between.join(listed)), form)
+        assert any("60 answers" in each["message"] for each in problems)
+
+
 class TestIds:
     def test_equal_sources_and_seeds_give_equal_questions(self):
         assert imported(CHOICE, seed="s") == imported(CHOICE, seed="s")
