@@ -103,7 +103,7 @@ async def generate_skeleton(
         max_tokens=generating.SKELETON_TOKENS,
         schema=generating.skeleton_schema(),
         accept=lambda text: generating.read_skeleton(text, lesson_count=command.lessons),
-        cache=CacheUse("skeleton", {"prompt": generating.SKELETON_PROMPT}),
+        cache=_kept("skeleton", generating.SKELETON_PROMPT, call),
         deadline_seconds=SKELETON_SECONDS - MARGIN_SECONDS,
     )
     payer = await payer_in(services.catalog, call.principal, command.course_id)
@@ -155,7 +155,7 @@ async def generate_step(command: GenerateStep, call: endpoint.Call) -> StepReply
             max_tokens=generating.STEP_TOKENS,
             schema=generating.step_schema(),
             accept=generating.read_step,
-            cache=CacheUse("step", {"prompt": generating.STEP_PROMPT}),
+            cache=_kept("step", generating.STEP_PROMPT, call),
             deadline_seconds=STEP_SECONDS - MARGIN_SECONDS,
         ),
         await payer_in(services.catalog, call.principal, command.course_id),
@@ -166,3 +166,8 @@ async def generate_step(command: GenerateStep, call: endpoint.Call) -> StepReply
         dir=direction_of(command.language),
         canned=reply.canned,
     )
+
+
+def _kept(entry: str, prompt: str, call: endpoint.Call) -> CacheUse | None:
+    """How what is written is kept for everybody, unless the deployment keeps no lessons."""
+    return CacheUse(entry, {"prompt": prompt}) if call.services.settings.lesson_cache else None

@@ -143,6 +143,9 @@ class Settings(BaseModel):
     """Where replies are kept besides each process's memory, and instances agree who asks."""
     cache_entries: int = Field(1000, ge=1, le=1_000_000)
     """How many replies each process keeps in memory."""
+    lesson_cache: bool = True
+    """Whether outlines and steps that were written once are served to everybody who asks for the same."""
+    lesson_cache_seconds: int = Field(86_400, ge=60, le=30 * 86_400)
     cache_key: SecretStr = SecretStr("")
     """Seals the names of cached replies; unset: derived from *receipt_key*."""
     proxy_seconds: float = Field(60.0, ge=0.1, le=115.0)

@@ -7,6 +7,7 @@ from datetime import datetime
 from shared.caching.base import SharedStore
 from shared.caching.caches import Caches
 from shared.caching.keys import Keys
+from shared.caching.registry import LESSONS
 from shared.documents.base import Documents
 from shared.settings import Settings
 
@@ -29,4 +30,10 @@ def caches(
         from shared.caching.redis import RedisStore
 
         store = RedisStore(settings.redis_url.get_secret_value())
-    return Caches(Keys(secret), entries=settings.cache_entries, store=store, clock=lambda: now().timestamp())
+    return Caches(
+        Keys(secret),
+        entries=settings.cache_entries,
+        store=store,
+        clock=lambda: now().timestamp(),
+        lives=dict.fromkeys(LESSONS, settings.lesson_cache_seconds),
+    )

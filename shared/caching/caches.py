@@ -58,8 +58,14 @@ class Caches:
         store: SharedStore | None = None,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
+        lives: Mapping[str, int] | None = None,
     ) -> None:
-        """Keep *entries* values in memory, and all in *store*, if there is one."""
+        """
+        Keep *entries* values in memory, and all in *store*, if there is one.
+
+        *lives* are seconds by entry, in the place of the registry's.
+        """
+        self._lives = {name: entry.life_seconds for name, entry in ENTRIES.items()} | dict(lives or {})
         self._keys = keys
         self._memory = MemoryCache(entries=entries, clock=clock)
         self._store = store
@@ -140,7 +146,7 @@ class Caches:
 
     async def put(self, key: Key, value: bytes, *, nanos: int = 0) -> None:
         """Keep *value*, which did cost *nanos*, for the life of its kind, less a random part."""
-        life = key.entry.life_seconds * (1 - key.entry.jitter * self._chance())
+        life = self._lives[key.entry.name] * (1 - key.entry.jitter * self._chance())
         kept = Kept(_COST.pack(nanos) + value, key.owner, self._clock() + life)
         self._memory.put(key.name, kept)
         if self._store is not None:

@@ -66,6 +66,9 @@ QUESTION_CHANGED = "question"
 RANK_CHANGED = "rank"
 CONTENT_CHANGED = "content"
 
+LESSONS = ("skeleton", "step")
+"""Entries whose life a deployment sets."""
+
 ENTRIES: dict[str, Entry] = {
     entry.name: entry
     for entry in (

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from local.processes import die_with_parent
 from shared import metrics
+from shared.caching import build
 from shared.caching.base import Kept
 from shared.caching.caches import Caches, Made
 from shared.caching.firestore import FirestoreStore
@@ -24,6 +25,7 @@ from shared.documents.firestore import FirestoreDocuments
 from shared.documents.memory import MemoryDocuments
 from shared.errors import BudgetSpent, Unavailable
 from tests.cache_contract import CacheStoreContract
+from tests.deployed import settings_for_tests
 from tests.running import ROOT
 
 KEYS = Keys(b"a secret")
@@ -176,6 +178,25 @@ async def test_the_life_of_a_copy_ends_and_differs():
     assert await caches.get(proxy_key(text="long")) == b"x"
     now[0] += 3600 * 0.06
     assert await caches.get(proxy_key(text="long")) is None
+
+
+async def test_a_deployment_says_how_long_lessons_are_kept():
+    now = [datetime(2026, 11, 28, tzinfo=UTC)]
+    settings = settings_for_tests(lesson_cache_seconds=600)
+    caches = build.caches(settings, b"a receipt key", MemoryDocuments, lambda: now[0])
+    step, chat = [
+        await caches.key(entry, {"prompt": "v1", "request": b"x"}, uid=uid)
+        for entry, uid in (("step", ""), ("chat", "ann"))
+    ]
+    for key in (step, chat):
+        await caches.put(key, b"x")
+    now[0] += timedelta(seconds=269)
+    assert await caches.get(step) == await caches.get(chat) == b"x"
+    now[0] += timedelta(seconds=200)  # a chat's copy lives five minutes at most, this one nine at least
+    assert await caches.get(chat) is None
+    assert await caches.get(step) == b"x"
+    now[0] += timedelta(seconds=132)
+    assert await caches.get(step) is None
 
 
 async def test_what_is_not_whole_is_never_kept():

@@ -12,10 +12,17 @@ from tests.unit.tutoring.test_rendering import holds
 OUTAGES = tuple(each for each in FAULTS if each not in {"malicious", "no-usage", "dripping"})
 
 
+SETTINGS = {
+    "firestore_emulator_host": "unused",
+    "limiter": "memory",
+    "budgets": "memory",
+    "rate_ai_points": 10_000,
+}
+
+
 @pytest.fixture
 async def lesson(tutor):
-    settings = {"limiter": "memory", "budgets": "memory", "rate_ai_points": 10_000}
-    async with in_memory(firestore_emulator_host="unused", openai_base_url=tutor.url, **settings) as app:
+    async with in_memory(openai_base_url=tutor.url, **SETTINGS) as app:
         try:
             yield await a_class(app)
         finally:
@@ -57,6 +64,19 @@ async def test_chat_outline_and_step_come_from_the_upstream(lesson, tutor):
         written = await lesson.app.ok("generate_step", step, uid=uid)
         assert written["content"]["body"]
     assert tutor.total == before + 1
+
+
+async def test_a_deployment_may_keep_no_lessons(tutor):
+    async with in_memory(openai_base_url=tutor.url, lesson_cache=False, **SETTINGS) as app:
+        lesson = await a_class(app)
+        request = {"courseId": lesson.course_id, "topic": "Fractions", "lessons": 2}
+        outline = await app.ok("generate_skeleton", request, uid="teacher")
+        step = {"courseId": lesson.course_id, "version": outline["version"], "lesson": 0, "step": 0}
+        before = tutor.total
+        for uid in ("ann", "ben"):
+            await app.ok("generate_step", step, uid=uid)
+        assert tutor.total == before + 2
+        await app.services.close()
 
 
 @pytest.mark.parametrize("fault", OUTAGES)
