@@ -1,7 +1,11 @@
 """What keeps assignment documents true: merging, sweeping, cleaning up."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from shared.edge import endpoint
 from shared.edge.logs import log
+from shared.errors import LecternError
 from shared.learning.facts import Fact
 from shared.topics import doorbell
 from shared.topics.base import ANSWERS_WAITING, Message
@@ -44,10 +48,20 @@ async def sweep_pending(services: Services) -> SweepReport:
 
 @endpoint.schedule("0 2 * * *")
 async def clean_up(services: Services) -> CleanUpReport:
-    """Join and archive segments, count everything again, and remove what has expired."""
-    await services.sweep.run()
-    tidied = await services.tidying.run()
-    expired = await services.remove_expired()
+    """
+    Join and archive segments, count everything again, and remove what has expired.
+
+    A part that fails does not keep the others from being done; then the whole fails, and is asked for again.
+    """
+    failures: list[LecternError] = []
+    with _afterwards(failures):
+        await services.sweep.run()
+    with _afterwards(failures):
+        tidied = await services.tidying.run()
+    with _afterwards(failures):
+        expired = await services.remove_expired()
+    if failures:
+        raise failures[0]
     return CleanUpReport(
         assignments=tidied.assignments,
         joined=tidied.joined,
@@ -56,3 +70,13 @@ async def clean_up(services: Services) -> CleanUpReport:
         discrepancies=tidied.discrepancies,
         expired=expired,
     )
+
+
+@contextmanager
+def _afterwards(failures: list[LecternError]) -> Iterator[None]:
+    """Go on where something fails, and keep why in *failures*."""
+    try:
+        yield
+    except LecternError as error:
+        log.error("clean_up_incomplete", exc_info=error)
+        failures.append(error)

@@ -5,8 +5,18 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shared.documents.base import MAX_WRITES, Create, Delete, Find, Put, Replace, Written
-from shared.errors import Conflict, PreconditionLost
+from shared.documents.base import (
+    MAX_COMMIT_BYTES,
+    MAX_DOCUMENT_BYTES,
+    MAX_WRITES,
+    Create,
+    Delete,
+    Find,
+    Put,
+    Replace,
+    Written,
+)
+from shared.errors import Conflict, LecternError, PreconditionLost, Unavailable
 
 
 class DocumentsContract:
@@ -115,6 +125,38 @@ class DocumentsContract:
             await documents.create_each([Create("things/a", {}), Create("things/a", {})])
         with pytest.raises(ValueError, match="writes"):
             await documents.commit([Create(f"things/{n}", {}) for n in range(MAX_WRITES + 1)])
+
+    @pytest.mark.parametrize("large", [bytes(MAX_DOCUMENT_BYTES), "ש" * (MAX_DOCUMENT_BYTES // 2)])
+    async def test_a_document_that_is_too_large_is_refused_with_all_that_is_written_beside_it(
+        self, documents, large
+    ):
+        for writes in (
+            [Put("things/a", {}), Create("things/b", {"it": large})],
+            [Put("things/b", {"it": large})],
+        ):
+            with pytest.raises(LecternError) as refusal:
+                await documents.commit(writes)
+            assert not isinstance(refusal.value, Unavailable)
+        with pytest.raises(LecternError):
+            await documents.create_each([Create("things/a", {}), Create("things/b", {"it": large})])
+        assert await documents.get(["things/a", "things/b"]) == [None, None]
+
+    async def test_what_a_replacement_leaves_counts_towards_the_size_of_a_document(self, documents):
+        part = bytes(MAX_DOCUMENT_BYTES * 2 // 3)
+        [version] = await documents.commit([Create("things/a", {"one": part})])
+        with pytest.raises(LecternError):
+            await documents.commit([Replace("things/a", {"other": part}, version)])
+        [version] = await documents.commit([Replace("things/a", {"one": b"", "n": 1}, version)])
+        await documents.commit([Replace("things/a", {"other": part}, version)])
+
+    async def test_a_commit_that_is_too_large_is_refused_before_it_is_sent(self, documents):
+        part = {"it": bytes(MAX_COMMIT_BYTES // 4)}
+        creations = [Create(f"things/{n}", part) for n in range(4)]
+        for attempt in (documents.commit, documents.create_each):
+            with pytest.raises(ValueError, match="bytes"):
+                await attempt(creations)
+        assert await documents.count("things") == 0
+        await documents.commit(creations[:3])
 
     async def test_a_scan_pages_through_a_collection_and_not_below_it(self, documents):
         await documents.commit([Create(f"things/{n:02}", {"n": n}) for n in range(7)])

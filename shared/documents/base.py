@@ -17,6 +17,9 @@ MAX_WRITES = 500
 MAX_COMMIT_BYTES = 3_500_000
 """The most bytes in one commit, well below Firestore's 10 MiB and the emulator's 4 MiB."""
 
+MAX_DOCUMENT_BYTES = 1024 * 1024
+"""The most bytes in one document, its path and the names of its fields included."""
+
 Fields = Mapping[str, Any]
 """None, bool, int (64 bits), float, str, bytes, aware datetime, lists and maps of these."""
 
@@ -102,7 +105,9 @@ class Documents(Protocol):
     """
     What the rest of Lectern asks of its document store.
 
-    All may raise Unavailable (also DeadlineExceeded): whether a write happened is then unknown.
+    All may raise Unavailable (also DeadlineExceeded): whether a write happened is then unknown. A write
+    that would make a document larger than MAX_DOCUMENT_BYTES raises another LecternError, and none of
+    those beside it happens.
     Paths are ``collection/id[/collection/id…]``, made only from validated ids.
     """
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.documents.base import (
+    MAX_DOCUMENT_BYTES,
     Create,
     Delete,
     Document,
@@ -19,7 +20,7 @@ from shared.documents.base import (
     Written,
     check_commit,
 )
-from shared.errors import Conflict, PreconditionLost
+from shared.errors import Conflict, LecternError, PreconditionLost
 
 _SCALARS = frozenset({str, int, bytes, bool, float, datetime, type(None)})
 
@@ -93,9 +94,10 @@ class MemoryDocuments:
     async def commit(self, writes: Sequence[Write]) -> list[Version]:
         """See the port."""
         await self._before("commit")
-        check_commit(writes, 0)
+        check_commit(writes, sum(map(_size, writes)))
         for write in writes:
             self._check(write)
+            self._check_size(write)
         self._clock += 1
         for write in writes:
             self._apply(write)
@@ -107,7 +109,9 @@ class MemoryDocuments:
     async def create_each(self, creations: Sequence[Create]) -> list[Written]:
         """See the port."""
         await self._before("create_each")
-        check_commit(creations, 0)
+        check_commit(creations, sum(map(_size, creations)))
+        for creation in creations:
+            self._check_size(creation)
         self._clock += 1
         result = []
         for creation in creations:
@@ -147,6 +151,15 @@ class MemoryDocuments:
             case _:
                 pass
 
+    def _check_size(self, write: Write) -> None:
+        size = _size(write)
+        if isinstance(write, Replace):
+            there = self._documents[write.path].fields
+            size += _bytes_of({name: there[name] for name in there.keys() - write.fields.keys()})
+        if size > MAX_DOCUMENT_BYTES:
+            message = f"a document of {size} bytes"
+            raise LecternError(message)
+
     def _apply(self, write: Write) -> None:
         version = (self._clock, 0)
         match write:
@@ -168,6 +181,33 @@ class MemoryDocuments:
 def _view(document: Document, only: Sequence[str] | None) -> Document:
     fields = {name: _copied(value) for name, value in document.fields.items() if only is None or name in only}
     return Document(document.path, fields, document.version)
+
+
+def _size(write: Write) -> int:
+    """
+    How many bytes Firestore counts for what *write* brings.
+
+    Source: https://firebase.google.com/docs/firestore/storage-size
+    """
+    names = write.path.split("/")
+    size = 16 + sum(len(name.encode()) + 1 for name in names) + 32
+    return size if isinstance(write, Delete) else size + _bytes_of(write.fields)
+
+
+def _bytes_of(value: Any) -> int:
+    match value:
+        case str():
+            return len(value) + 1 if value.isascii() else len(value.encode()) + 1
+        case bytes():
+            return len(value)
+        case None | bool():
+            return 1
+        case Mapping():
+            return sum(len(name.encode()) + 1 + _bytes_of(each) for name, each in value.items())
+        case list() | tuple():
+            return sum(map(_bytes_of, value))
+        case _:
+            return 8
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -125,6 +125,11 @@ def canonical(value: object) -> str:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
+def utf8_bytes(text: str) -> int:
+    """How many bytes *text* is in UTF-8, which is what stores and topics count."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
 def encode(event: AnswerSubmitted) -> str:
     """Write *event* as its one JSON text, which is what is stored, sealed and sent."""
     return canonical(

@@ -7,7 +7,7 @@ from shared import metrics
 from shared.counting import Count
 from shared.documents.base import Documents
 from shared.errors import Conflict, Unavailable
-from shared.learning.answers import AnswerSubmitted, decode, encode, payload_digest
+from shared.learning.answers import AnswerSubmitted, decode, encode, payload_digest, utf8_bytes
 from shared.ledger.base import PENDING, pending_path
 from shared.ledger.group_commit import GroupCommit
 
@@ -49,7 +49,7 @@ class PendingAnswers:
         path = pending_path(event)
         text = encode(event)
         for _ in range(_TRIES):
-            creation = await self._group_commit.create(path, {"event": text}, size=len(text))
+            creation = await self._group_commit.create(path, {"event": text}, size=utf8_bytes(text))
             if not creation.existed:
                 _accepted(event.source, "new").inc()
                 return Recorded(event, text, duplicate=False)

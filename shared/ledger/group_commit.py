@@ -92,10 +92,12 @@ class GroupCommit:
         for waiting in later:
             if self._waiting.setdefault(waiting.creation.path, waiting) is not waiting:
                 self._later.append(waiting)
-        while self._waiting and len(batch) < _MOST_TOGETHER and size < _MOST_BYTES:
-            waiting = self._waiting.pop(next(iter(self._waiting)))
-            batch.append(waiting)
-            size += waiting.size
+        while self._waiting and len(batch) < _MOST_TOGETHER:
+            path = next(iter(self._waiting))
+            size += self._waiting[path].size
+            if batch and size > _MOST_BYTES:
+                break
+            batch.append(self._waiting.pop(path))
         if not batch:
             return []
         with divided([payer for waiting in batch for payer in waiting.payers]):

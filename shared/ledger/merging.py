@@ -10,7 +10,7 @@ import contextlib
 import functools
 import random
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -19,7 +19,7 @@ from shared import metrics
 from shared.documents.base import MAX_WRITES, Documents, Put
 from shared.documents.metering import Bill, current, divided
 from shared.errors import Conflict, LecternError, NotFound, PreconditionLost, Unavailable
-from shared.learning.answers import AnswerSubmitted, encode
+from shared.learning.answers import AnswerSubmitted, encode, utf8_bytes
 from shared.learning.assignments import Grading
 from shared.learning.registers import Folded, Refused
 from shared.learning.sharding import WHOLE, Shard, position
@@ -31,6 +31,9 @@ By = Literal["message", "trigger", "sweep"]
 
 _MOST_TOGETHER = 2000
 _MOST_BYTES = 600_000
+"""Of one segment, uncompressed: what no compressor makes smaller must fit a document as well."""
+
+_BYTES_PER_EVENT = 64
 _REFUSED_TOGETHER = 50
 _TRIES = 10
 _PAUSE_SECONDS = 0.02
@@ -71,6 +74,7 @@ class _Offer:
     """Some answers on their way into one shard; the *done* future says whether to lead the roll-up."""
 
     events: list[AnswerSubmitted]
+    size: int
     by: By
     forget: bool
     caller: _Caller
@@ -199,9 +203,10 @@ class Merger:
             by_shard[start] = list(events)
         offers = []
         for shard, some in by_shard.items():
-            offer = _Offer(some, by, forget, caller)
-            self._enqueue(assignment_id, shard, offer)
-            offers.append(offer)
+            for part, size in _cut(some):
+                offer = _Offer(part, size, by, forget, caller)
+                self._enqueue(assignment_id, shard, offer)
+                offers.append(offer)
         return offers
 
     def _leaf(self, assignment_id: str, start: Shard, student_id: str) -> Shard:
@@ -396,17 +401,33 @@ def _payers(offers: Iterable[_Offer]) -> list[Bill]:
     return [payer for offer in offers for payer in offer.payers]
 
 
+def _cut(events: Iterable[AnswerSubmitted]) -> Iterator[tuple[list[AnswerSubmitted], int]]:
+    """*events* in parts that fit one segment each, and about how many bytes they are there."""
+    part: list[AnswerSubmitted] = []
+    size = 0
+    for event in events:
+        weight = (
+            utf8_bytes(event.answer) + len(event.student_id) + len(event.submission_id) + _BYTES_PER_EVENT
+        )
+        if part and (len(part) == _MOST_TOGETHER or size + weight > _MOST_BYTES):
+            yield part, size
+            part, size = [], 0
+        part.append(event)
+        size += weight
+    if part:
+        yield part, size
+
+
 def _take(lane: _Lane) -> list[_Offer]:
-    """As many whole offers as fit one commit; at least one."""
+    """As many whole offers as fit one segment; each does."""
     taken: list[_Offer] = []
     events = size = 0
     while lane.offers:
         offer = lane.offers[0]
-        count, weight = len(offer.events), sum(len(event.answer) + 80 for event in offer.events)
-        if taken and (events + count > _MOST_TOGETHER or size + weight > _MOST_BYTES):
+        if taken and (events + len(offer.events) > _MOST_TOGETHER or size + offer.size > _MOST_BYTES):
             break
         taken.append(lane.offers.pop(0))
-        events, size = events + count, size + weight
+        events, size = events + len(offer.events), size + offer.size
     lane.events -= events
     return taken
 

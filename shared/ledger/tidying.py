@@ -1,5 +1,6 @@
 """The daily clean-up: joins small segments, archives old ones, and counts everything again."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from datetime import datetime, timedelta
 
 from shared import metrics
 from shared.documents.base import Delete, Document, Documents, Fields, Replace, Write
-from shared.errors import PreconditionLost
+from shared.errors import PreconditionLost, Unavailable
 from shared.learning.segments import compress, decompress
 from shared.learning.sharding import Shard, named
 from shared.ledger.archive import Archive, export, restore
@@ -71,17 +72,35 @@ class Tidying:
         self._now = now
 
     async def run(self) -> Tidied:
-        """Tidy every assignment that has answers."""
+        """
+        Tidy every assignment that has answers.
+
+        One that cannot be tidied does not hold up the others; it is logged.
+
+        Raises:
+            Unavailable: there was one.
+        """
         result = Tidied()
+        failures: list[BaseException] = []
         last: str | None = None
         while True:
             page = await self._documents.scan("assignments", after=last, limit=_PAGE)
             for document in page:
-                if document.fields.get("asOf"):
-                    result += await self.tidy(document.id)
+                if not document.fields.get("asOf"):
+                    continue
+                [outcome] = await asyncio.gather(self.tidy(document.id), return_exceptions=True)
+                if isinstance(outcome, Tidied):
+                    result += outcome
+                    continue
+                failures.append(outcome)
+                log.error("assignment_not_tidied", extra={"assignment_id": document.id}, exc_info=outcome)
             if len(page) < _PAGE:
-                return result
+                break
             last = page[-1].id
+        if failures:
+            message = f"assignments that could not be tidied: {len(failures)}"
+            raise Unavailable(message) from failures[0]
+        return result
 
     async def tidy(self, assignment_id: str) -> Tidied:
         """Tidy one assignment."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from shared.errors import InvalidRequest, Unavailable
-from shared.learning.answers import AnswerSubmitted, decode
+from shared.learning.answers import AnswerSubmitted, decode, utf8_bytes
 from shared.learning.receipts import is_sealed
 from shared.topics.base import Message, Topic
 
@@ -48,13 +48,14 @@ class Doorbell:
             Unavailable: it may not be; the sweep will find it.
         """
         bundle = self._filling.get(shard_key)
-        if bundle is None or len(bundle.answers) >= _MOST_TOGETHER or bundle.size >= _MOST_BYTES:
+        size = utf8_bytes(answer.text)
+        if bundle is None or len(bundle.answers) >= _MOST_TOGETHER or bundle.size + size > _MOST_BYTES:
             bundle = self._filling[shard_key] = _Bundle()
             before = self._flying.get(shard_key)
             task = self._flying[shard_key] = asyncio.create_task(self._send(shard_key, bundle, before))
             task.add_done_callback(functools.partial(self._sent, shard_key, bundle))
         bundle.answers.append(answer)
-        bundle.size += len(answer.text)
+        bundle.size += size
         told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         bundle.waiting.append(told)
         await told

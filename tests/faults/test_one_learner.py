@@ -94,7 +94,7 @@ async def test_an_assignment_that_cannot_be_merged_does_not_hold_up_the_sweep_of
         await merge(assignment_id, *arguments, **options)
 
     monkeypatch.setattr(services.merger, "_merge_one", failing)
-    with pytest.raises(Unavailable, match="1 assignments"):
+    with pytest.raises(Unavailable, match="set aside: 1"):
         await services.sweep.run()
 
     assert [each.id for each in await store.scan(PENDING)] == [stuck.event_id]

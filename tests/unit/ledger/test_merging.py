@@ -312,10 +312,11 @@ class TestBatches:
         await asyncio.gather(*(work.merge(*(answer(500 * k + n) for n in range(500))) for k in range(9)))
         assert [each.count for each in await segments_of(work)] == [2000, 2000, 500]
 
+    @pytest.mark.parametrize("text", ["x" * 904, "ש" * 452])
     @in_virtual_time
-    async def test_six_hundred_kilobytes_at_most_go_together(self):
+    async def test_six_hundred_kilobytes_at_most_go_together(self, text):
         work = await Work(merge_seconds=0.0).open()
-        text = canonical({"text": "x" * 909})
+        text = canonical({"text": text})
         essay = next(name for name, answers in forms.ANSWERS.items() if "text" in answers[0])
         form = forms.make("exam", len(forms.ANSWERS), GradingPolicy())
         all_questions = Grading.of(form.assignment, form.keys)
@@ -326,16 +327,17 @@ class TestBatches:
         merger = Merger(
             work.store, grading_of=grading, now=lambda: NOW, settings=work.settings, jitter=work.jitter
         )
-        tasks = [work.merge(answer(n, text=text, question=essay), merger=merger) for n in range(1300)]
+        tasks = [work.merge(answer(n, text=text, question=essay), merger=merger) for n in range(1000, 2300)]
         await asyncio.gather(*tasks)
         counts = [each.count for each in await segments_of(work)]
         assert counts == [600, 600, 100]
 
     @in_virtual_time
-    async def test_one_offer_larger_than_that_goes_alone(self):
+    async def test_one_offer_larger_than_that_is_cut(self):
         work = await Work(merge_seconds=0.0).open()
-        await asyncio.gather(work.merge(*(answer(n) for n in range(2500))), work.merge(answer(9999)))
-        assert sorted(each.count for each in await segments_of(work)) == [1, 2500]
+        await work.merge(*(answer(n) for n in range(4500)))
+        assert [each.count for each in await segments_of(work)] == [2000, 2000, 500]
+        assert await work.pending() == []
 
     @in_virtual_time
     async def test_deletions_go_by_the_five_hundred_and_name_nothing_twice(self):
