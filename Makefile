@@ -34,8 +34,8 @@ sbom: environment  ## What a deployment installs, as CycloneDX: sbom.json
 mutants: environment  ## Changes the core in small ways, and counts those that no test notices
 	@exec $(RUN) -m tooling.mutants $(MUTANTS)
 
-generate: environment  ## What is made from the registry; TIER=medium or large, REGION, SECRETS="LECTERN_REDIS_URL ..."
-	@exec $(RUN) -m tooling.generate $(if $(TIER),--tier $(TIER)) $(if $(REGION),--region $(REGION)) $(SECRETS:%=--secret %)
+generate: environment  ## What is made from the registry; TIER=medium or large, REGION, BIND="LECTERN_REDIS_URL ..."
+	@exec $(RUN) -m tooling.generate $(if $(TIER),--tier $(TIER)) $(if $(REGION),--region $(REGION)) $(BIND:%=--secret %)
 
 clean:  ## Remove what the other targets made
 	rm -rf .venv venv node_modules web/node_modules .local web/dist bench .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

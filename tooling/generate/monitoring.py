@@ -52,6 +52,26 @@ ALARMS = (
         remedy="look at Pub/Sub's status; answers are only late",
     ),
     Alarm(
+        event="answers_not_swept",
+        meaning="answers of an assignment wait, and cannot be merged; those of others are",
+        remedy="the line names the assignment and has the stack; report it",
+    ),
+    Alarm(
+        event="document_not_set_aside",
+        meaning="a document that is no answer stays in the way; the sweep goes round it",
+        remedy="the line has the stack; report it",
+    ),
+    Alarm(
+        event="assignment_not_tidied",
+        meaning="an assignment's segments are not joined, archived or counted again",
+        remedy="the line names it and has the stack; answers and figures are not touched",
+    ),
+    Alarm(
+        event="clean_up_incomplete",
+        meaning="a part of the daily clean-up failed; the others were done, and it is tried again",
+        remedy="the lines before it say which",
+    ),
+    Alarm(
         event="recount_differs",
         meaning="the clean-up counts other answers than are shown",
         remedy="call rebuild_assignment for the assignment of the line, and report it",
