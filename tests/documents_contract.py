@@ -16,7 +16,7 @@ from shared.documents.base import (
     Replace,
     Written,
 )
-from shared.errors import Conflict, LecternError, PreconditionLost, Unavailable
+from shared.errors import Conflict, LecternError, PreconditionLost, Rejected, Unavailable
 
 
 class DocumentsContract:
@@ -136,7 +136,7 @@ class DocumentsContract:
         ):
             with pytest.raises(LecternError) as refusal:
                 await documents.commit(writes)
-            assert not isinstance(refusal.value, Unavailable)
+            assert not isinstance(refusal.value, Rejected | Unavailable)
         with pytest.raises(LecternError):
             await documents.create_each([Create("things/a", {}), Create("things/b", {"it": large})])
         assert await documents.get(["things/a", "things/b"]) == [None, None]

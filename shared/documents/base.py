@@ -106,8 +106,8 @@ class Documents(Protocol):
     What the rest of Lectern asks of its document store.
 
     All may raise Unavailable (also DeadlineExceeded): whether a write happened is then unknown. A write
-    that would make a document larger than MAX_DOCUMENT_BYTES raises another LecternError, and none of
-    those beside it happens.
+    that would make a document larger than MAX_DOCUMENT_BYTES raises a plain LecternError, and none of
+    those beside it happens. Nothing but a Conflict is ever Rejected: callers are told to come back.
     Paths are ``collection/id[/collection/id…]``, made only from validated ids.
     """
 

@@ -36,7 +36,6 @@ from shared.errors import (
     DeadlineExceeded,
     InvalidRequest,
     LecternError,
-    NotAllowed,
     PreconditionLost,
     Unavailable,
 )
@@ -76,9 +75,12 @@ _ERRORS: dict[grpc.StatusCode, type[LecternError]] = {
     grpc.StatusCode.ABORTED: Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
     grpc.StatusCode.NOT_FOUND: PreconditionLost,
-    grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
-    grpc.StatusCode.PERMISSION_DENIED: NotAllowed,
+    grpc.StatusCode.INVALID_ARGUMENT: LecternError,
 }
+"""
+Any other is Unavailable. None is Rejected, a Conflict aside: what ails our access to the store, or what we
+ask of it, is no fault of a caller's, who would take it for final.
+"""
 
 
 class FirestoreDocuments:

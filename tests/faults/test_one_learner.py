@@ -8,7 +8,7 @@ import pytest
 
 from shared.documents.base import Create
 from shared.documents.memory import MemoryDocuments
-from shared.errors import InvalidRequest, Unavailable
+from shared.errors import LecternError, Unavailable
 from shared.learning import registers
 from shared.learning.answers import AnswerSubmitted, canonical, encode
 from shared.learning.assignments import GradingPolicy
@@ -90,7 +90,7 @@ async def test_an_assignment_that_cannot_be_merged_does_not_hold_up_the_sweep_of
     async def failing(assignment_id, *arguments, **options):
         if assignment_id == "stuck":
             message = "Firestore: INVALID_ARGUMENT"
-            raise InvalidRequest(message)
+            raise LecternError(message)
         await merge(assignment_id, *arguments, **options)
 
     monkeypatch.setattr(services.merger, "_merge_one", failing)
