@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Annotated
 from unicodedata import normalize
 
@@ -12,7 +12,7 @@ from shared.errors import InvalidRequest
 from shared.learning.answers import read_response, takes_answers
 from shared.learning.attempts import AttemptsPolicy
 from shared.learning.facts import DocumentId, Fact
-from shared.learning.questions import AnswerKey, Question
+from shared.learning.questions import GRADED_LATER, AnswerKey, Question
 
 if TYPE_CHECKING:
     from shared.learning.grading import Grade, Grader
@@ -83,6 +83,9 @@ class Assignment(Fact):
 
 
 _REMEMBERED_GRADES = 20_000
+"""Over all forms: some 6 MB of answers of a few words, 40 MB of the longest that are remembered."""
+
+_REMEMBERED_CHARACTERS = 256
 
 
 @dataclass(eq=False)
@@ -90,7 +93,7 @@ class Grading:
     """
     How answers to one form are graded: questions, keys (also compiled) and policy together.
 
-    Classes answer alike, so grades are remembered by question and answer text.
+    Classes answer alike, so the grades of short answers are remembered by question and answer text.
     """
 
     assignment_id: str
@@ -103,7 +106,9 @@ class Grading:
         """Index the questions; weights are in thousandths of a point."""
         self.index = {question.question_id: i for i, question in enumerate(self.questions)}
         self.weights = [int(question.weight * 1000) for question in self.questions]
-        self._remembered: dict[tuple[int, str], Grade] = {}
+        self._remembered_characters = [
+            -1 if question.type in GRADED_LATER else _REMEMBERED_CHARACTERS for question in self.questions
+        ]
 
     @classmethod
     def of(cls, assignment: Assignment, keys: Mapping[str, AnswerKey]) -> "Grading":
@@ -126,13 +131,9 @@ class Grading:
         Raises:
             InvalidRequest: it is not a response to that question.
         """
-        remembered = self._remembered.get((question, answer))
-        if remembered is None:
-            response = read_response(answer, self.questions[question])
-            remembered = self.graders[question](response)
-            if len(self._remembered) < _REMEMBERED_GRADES:
-                self._remembered[question, answer] = remembered
-        return remembered
+        if len(answer) <= self._remembered_characters[question]:
+            return _remembered(self, question, answer)
+        return _graded(self, question, answer)
 
     def question_index(self, question_id: str) -> int:
         """
@@ -146,3 +147,10 @@ class Grading:
             message = f"this assignment has no question {question_id!r} to answer"
             raise InvalidRequest(message)
         return found
+
+
+def _graded(grading: Grading, question: int, answer: str) -> "Grade":
+    return grading.graders[question](read_response(answer, grading.questions[question]))
+
+
+_remembered = lru_cache(maxsize=_REMEMBERED_GRADES)(_graded)
