@@ -473,7 +473,6 @@ def figures(form: Form, answers: Iterable[Answer]) -> dict[str, Any]:
                 sum(column.credits) / (len(column.credits) * FULL_CREDIT) if column.credits else None
             ),
             "discrimination": discrimination,
-            "options": {name: column.options[name] for name in _names(question)},
         }
     alpha = None
     k = len(table.machine)
@@ -490,6 +489,16 @@ def figures(form: Form, answers: Iterable[Answer]) -> dict[str, Any]:
     }
 
 
+def chosen(form: Form, answers: Iterable[Answer]) -> dict[str, dict[str, int]]:
+    """What the teachers' document should show for *answers*: counts of options, where there are any."""
+    columns = _table(form, answers).columns
+    return {
+        question.question_id: {name: columns[question.question_id].options[name] for name in names}
+        for question in form.questions
+        if (names := _names(question))
+    }
+
+
 async def _check_figures(
     documents: Documents,
     form: Form,
@@ -498,8 +507,9 @@ async def _check_figures(
     problems: list[str],
 ) -> None:
     assignment_id = form.assignment.assignment_id
-    [document] = await documents.get([f"assignments/{assignment_id}"])
-    assert document is not None, f"assignments/{assignment_id} is gone"
+    path = f"assignments/{assignment_id}"
+    [document, options] = await documents.get([path, f"{path}/figures/options"])
+    assert document is not None, f"{path} is gone"
     if not answers and "asOf" not in document.fields:
         return
     as_of = document.fields.get("asOf") or {"events": -1, "pending": -1}
@@ -508,6 +518,9 @@ async def _check_figures(
     if as_of["pending"] != 0:
         problems.append(f"{assignment_id} shows {as_of['pending']} answers waiting, and none does")
     _compare(document.fields.get("stats"), figures(form, answers), f"{assignment_id}.stats", problems)
+    counts = chosen(form, answers)
+    expected = {"asOf": as_of, "questions": counts} if counts else None
+    _compare(options.fields if options else None, expected, f"{assignment_id}.options", problems)
     leaves = [shard.bits for shard in shards.values() if not shard.fields.get("splitBits")]
     # The roll-up after a split may come before it; the next merge tells of it, and it is a hint only.
     if leaves and document.fields.get("shardBits", 0) > max(leaves):

@@ -60,7 +60,11 @@ class Replace:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Write a whole document, there or not: only for content that is the same whoever writes it."""
+    """
+    Write a whole document, there or not.
+
+    Only for content that is the same whoever writes it, or beside a Replace that guards every write of it.
+    """
 
     path: str
     fields: Fields

@@ -235,5 +235,10 @@ def chosen(response_code: int) -> tuple[int, ...]:
 
 
 def as_document(figures: Statistics) -> dict[str, Any]:
-    """*figures* as the assignment document holds them."""
-    return figures.model_dump(by_alias=True)
+    """*figures* as the assignment document holds them: without the counts of options, which tell the key."""
+    return figures.model_dump(by_alias=True, exclude={"questions": {"__all__": {"options"}}})
+
+
+def option_counts(figures: Statistics) -> dict[str, dict[str, int]]:
+    """How often each option was chosen, by question; of those that have options. For teachers only."""
+    return {name: dict(each.options) for name, each in figures.questions.items() if each.options}

@@ -12,7 +12,10 @@ Where the ledger keeps what, and the shapes of it.
   segment in this document (one, until compaction joins several), ``parts`` with ``count``, ``digest``
   and ``mergedAt`` of each, ``body``: their packed texts, one a line, compressed; or, when the body
   has moved to the archive, ``archive``: its name there.
-- ``assignments/{assignmentId}``: ``stats`` and ``asOf`` are the ledger's, the rest the catalog's.
+- ``assignments/{assignmentId}``: ``stats``, ``asOf`` and ``shardBits`` are the ledger's, the rest the
+  catalog's.
+- ``assignments/{assignmentId}/figures/options``: ``questions``, how often each option was chosen, and
+  ``asOf``; written with the assignment document, and for the course's teachers only.
 """
 
 from dataclasses import dataclass
@@ -51,6 +54,11 @@ def segments_path(assignment_id: str, shard: Shard) -> str:
 def segment_path(assignment_id: str, shard: Shard, seq: int) -> str:
     """The document whose first segment is *seq*; ids sort as numbers do."""
     return f"{segments_path(assignment_id, shard)}/{seq:010d}"
+
+
+def options_path(assignment_id: str) -> str:
+    """How often the options of an assignment's questions were chosen."""
+    return f"assignments/{assignment_id}/figures/options"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,20 @@
-"""Writes the assignment document that browsers listen to: the sum of its shards, not too often."""
+"""
+Writes the documents that browsers listen to: the sum of an assignment's shards, not too often.
+
+Counts of options lie in one of their own, for teachers: beside the number of right answers they tell the key.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from shared.documents.base import Documents, Replace, Version
+from shared.documents.base import Documents, Fields, Put, Replace, Version, Write
 from shared.errors import PreconditionLost, Unavailable
 from shared.learning import item_analysis
 from shared.learning.assignments import Grading
 from shared.learning.item_analysis import Sums
+from shared.ledger.base import options_path
 from shared.ledger.shards import Shards
 
 _TRIES = 6
@@ -38,7 +43,7 @@ class _Progress:
 
 
 class RollUp:
-    """Brings assignment documents up to date."""
+    """Brings assignment documents, and their counts of options, up to date."""
 
     def __init__(
         self,
@@ -110,14 +115,11 @@ class RollUp:
                     progress.version = None  # it may show something else by now: what another saw waiting
                     continue
                 return
-            fields = {
-                "stats": item_analysis.as_document(item_analysis.statistics(totals.sums, grading.questions)),
-                "asOf": {"events": figures[0], "pending": figures[1], "at": self._now()},
-                "shardBits": totals.shard_bits,
-            }
+            as_of = {"events": figures[0], "pending": figures[1], "at": self._now()}
             expected, progress.version = progress.version, None  # unknown until the store confirms
             try:
-                [progress.version] = await self._documents.commit([Replace(path, fields, expected)])
+                writes = _writes(grading, totals, as_of, expected)
+                [progress.version, *_] = await self._documents.commit(writes)
             except PreconditionLost:
                 continue
             except Unavailable:
@@ -139,3 +141,18 @@ class RollUp:
             sums=item_analysis.add(head.sums for head in heads),
             shard_bits=max(head.shard.bits for head in heads),
         )
+
+
+def _writes(grading: Grading, totals: Totals, as_of: Fields, expected: Version) -> list[Write]:
+    """The assignment document, if it is as *expected*, and with it what only teachers see."""
+    statistics = item_analysis.statistics(totals.sums, grading.questions)
+    fields = {
+        "stats": item_analysis.as_document(statistics),
+        "asOf": as_of,
+        "shardBits": totals.shard_bits,
+    }
+    writes: list[Write] = [Replace(f"assignments/{grading.assignment_id}", fields, expected)]
+    if counts := item_analysis.option_counts(statistics):
+        # Both or neither: the version that the first one names guards the second, too.
+        writes.append(Put(options_path(grading.assignment_id), {"asOf": as_of, "questions": counts}))
+    return writes

@@ -64,10 +64,11 @@ BUDGETS = {
     "submit_answers": (Cost(3, 3, 0, 4), Cost(0, 3, 0, 1)),
     "ingest_answers": (Cost(2, 1, 0, 3), Cost(0, 1, 0, 1)),
     "verify_receipt": (Cost(), Cost()),
-    # Merging: segment, head and assignment, and a deletion of each of the three answers, or of the one.
-    "merge_answers": (Cost(5, 3, 3, 6), Cost(0, 3, 3, 3)),
-    "on_answer_created": (Cost(5, 3, 1, 6), Cost(0, 3, 1, 3)),
-    "sweep_pending": (Cost(9, 3, 3, 8), Cost(4, 3, 3, 5)),
+    # Merging: segment, head, assignment and its counts of options, and a deletion of each of the three
+    # answers, or of the one.
+    "merge_answers": (Cost(5, 4, 3, 6), Cost(0, 4, 3, 3)),
+    "on_answer_created": (Cost(5, 4, 1, 6), Cost(0, 4, 1, 3)),
+    "sweep_pending": (Cost(9, 4, 3, 8), Cost(4, 4, 3, 5)),
     "clean_up": (Cost(21, 1, 2, 18), Cost(17, 0, 0, 17)),
     # Reading.
     "get_assignment": (Cost(3, 0, 0, 3), Cost()),

@@ -106,7 +106,10 @@ async def test_figures_of_a_class_are_those_of_a_batch_computation(app):
     assert stats["questions"][ids["capital"]]["correct"] == 1
     assert stats["questions"][ids["sum"]]["facility"] == pytest.approx(0.5)
     assert stats["questions"][ids["round"]]["facility"] == pytest.approx(0.75)
-    assert sorted(stats["questions"][ids["capital"]]["options"].values()) == [1, 1, 1, 1]
+    counts = await app.document(f"assignments/{form['assignmentId']}/figures/options")
+    assert counts["questions"].keys() == {ids["capital"], ids["round"]}
+    assert sorted(counts["questions"][ids["capital"]].values()) == [1, 1, 1, 1]
+    assert counts["questions"][ids["round"]] == {"true": 3, "false": 1}
     import statistics
 
     scores = {"capital": [1, 0, 0.5, 0], "sum": [1, 1, 0, 0], "round": [1, 1, 1, 0]}
@@ -344,6 +347,7 @@ async def test_a_past_moment_is_reconstructed(app):
     await submit(app, form, "ann", answers_of(form))
     await app.deliver()
     then = await app.assignment(form["assignmentId"])
+    options = (await app.document(f"assignments/{form['assignmentId']}/figures/options"))["questions"]
     moment = datetime.now(UTC).isoformat()
     await submit(app, form, "bob", answers_of(form, total=0))
     await app.deliver()
@@ -352,6 +356,8 @@ async def test_a_past_moment_is_reconstructed(app):
         "get_assignment_as_of", {"assignmentId": form["assignmentId"], "at": moment}, uid="teacher"
     )
 
+    found = {name: each.pop("options") for name, each in past["stats"]["questions"].items()}
+    assert {name: counts for name, counts in found.items() if counts} == options
     assert past["stats"] == json.loads(json.dumps(then["stats"]))
     assert (await app.assignment(form["assignmentId"]))["stats"]["students"] == 2
 

@@ -56,6 +56,9 @@ def may_get(who: Principal, path: str) -> bool:
         case ["assignments", assignment_id, "forms", _]:
             assignment = SEEDED.get(f"assignments/{assignment_id}")
             return assignment is not None and belongs(who, assignment["courseId"])
+        case ["assignments", assignment_id, "figures", _]:
+            assignment = SEEDED.get(f"assignments/{assignment_id}")
+            return assignment is not None and teaches(who, assignment["courseId"])
         case ["users", uid, "evaluations" | "decisions", _]:
             return uid == who.uid
         case ["browserAnswers", _]:

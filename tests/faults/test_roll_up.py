@@ -14,11 +14,13 @@ from shared.learning.answers import AnswerSubmitted, canonical
 from shared.learning.assignments import GradingPolicy
 from shared.ledger.merging import MergeSettings
 from shared.topics.memory import MemoryTopic
+from tests.checker import Form
 from tests.faults.services import FaultyServices, MemoryArchive
 from tests.simulation import forms
 from tests.simulation.world import EPOCH
 
 PATH = "assignments/assignment"
+OPTIONS = f"{PATH}/figures/options"
 
 
 class LateWrites:
@@ -143,6 +145,39 @@ async def test_a_message_that_comes_again_after_a_failed_roll_up_brings_the_news
     await elsewhere.merge([answer(2)], by="message")  # which believes to know everything, until it sees this
 
     assert await shown(store) == (2, 0)
+
+
+async def test_counts_of_options_come_with_the_figures_or_not_at_all(store):
+    late = LateWrites(store)
+    merger = worker(late)
+    await merger.merge([answer(1)], by="message")
+    late.hold = True
+    with pytest.raises(Unavailable):
+        await merger.merge([answer(2)], by="message")
+    for number in (1, 2):
+        [document, options] = await store.get([PATH, OPTIONS])
+        assert options.fields["asOf"] == document.fields["asOf"]
+        assert options.fields["questions"]["truth"] == {"true": number, "false": 0}
+        await merger.merge([answer(2)], by="message")
+
+    with pytest.raises(PreconditionLost):
+        await store.commit(late.held)
+    [after] = await store.get([OPTIONS])
+    assert after.fields["questions"]["truth"] == {"true": 2, "false": 0}
+
+
+async def test_where_no_question_has_options_no_counts_of_them_are_written():
+    store = MemoryDocuments()
+    form = forms.make("assignment", 3, GradingPolicy())
+    number = tuple(form.questions[-1:])
+    form = Form(form.assignment.model_copy(update={"questions": number}), {"number": form.keys["number"]})
+    await store.commit(forms.documents_of(form, EPOCH))
+    event = AnswerSubmitted("assignment", "number", "s", "submission", '{"number":4}', 1, "function")
+
+    await worker(store).merge([event], by="message")
+
+    assert await shown(store) == (1, 0)
+    assert OPTIONS not in store.dump()
 
 
 async def test_a_write_that_comes_too_late_is_fenced_off(store):

@@ -6,11 +6,14 @@ reader of logs can see is searched for all of them, in many disguises.
 import json
 import logging
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import httpx
 import pytest
 
 from shared.edge.logs import JsonLines
+from shared.identity.principal import Principal
+from shared.learning.assignments import Assignment
 from shared.learning.importing.parsing import parse
 from shared.topics.base import Message
 from tests.deployed import deployed, replace
@@ -48,6 +51,17 @@ QUIZ = f"""
 """
 AFTERWARDS = {"choice": {"chosen wrongly", "general"}, "truth": {"true"}}
 """What ann is told of her two answers: about what she chose, and the general remark."""
+EXAM = """
+::choice:: Which? {=a ~b ~c ~d}
+
+::several:: Which are? {~%50%a ~%50%b ~%-50%c ~%-50%d}
+
+::truth:: It is so. {T}
+
+::match:: Match. {=a -> 1 =b -> 2 =c -> 3}
+
+::number:: 2 + 2 is {#4}
+"""
 
 
 def test_every_disguise_would_be_seen():
@@ -94,6 +108,16 @@ def everything(client, parent):
             if "fields" in document:
                 yield document
             yield from everything(client, document["name"])
+
+
+def under_the_rules(emulators, project_id):
+    """Put the rules in force, and return every document that is stored."""
+    with as_owner(emulators) as owner:
+        owner.put(
+            f"http://{emulators.firestore}/emulator/v1/projects/{project_id}:securityRules",
+            json={"rules": {"files": [{"name": "firestore.rules", "content": RULES.read_text()}]}},
+        )
+        return list(everything(owner, f"projects/{project_id}/databases/(default)/documents"))
 
 
 class Telltale(FixedGateway):
@@ -267,12 +291,7 @@ async def test_no_answer_key_is_seen_by_anybody(  # noqa: C901, PLR0915  one jou
     crawl.note_response("merge_answers", await app.push("merge_answers", Message(b"{}")))
 
     # Every document that the rules let anybody read; the keys themselves, as the owner, to know that this sees.
-    with as_owner(emulators) as owner:
-        owner.put(
-            f"http://{emulators.firestore}/emulator/v1/projects/{project_id}:securityRules",
-            json={"rules": {"files": [{"name": "firestore.rules", "content": RULES.read_text()}]}},
-        )
-        stored = list(everything(owner, f"projects/{project_id}/databases/(default)/documents"))
+    stored = under_the_rules(emulators, project_id)
     assert any(KEYS["pattern"] in json.dumps(each) and "/answerKeys/" in each["name"] for each in stored)
     kinds = {"answerKeys": 0, "deadLetters": 0, "assignments": 0, "ledgers": 0}
     with httpx.Client(base_url=f"http://{emulators.firestore}/v1/", timeout=30) as client:
@@ -307,6 +326,92 @@ async def test_no_answer_key_is_seen_by_anybody(  # noqa: C901, PLR0915  one jou
     assert {each for each in leaks if each[1] != "my_results after by ben"} == set()
     assert {(name, where) for name, where, _ in leaks} <= {(name, where) for name, where, _ in allowed}
     assert len(crawl.texts) > 2000
+
+
+def turned(keyed):
+    """The same question with another key: what was right of one option is right of the next."""
+    key = keyed.answer_key.key
+    match key.kind:
+        case "choice":
+            names = list(key.options)
+            change = {"options": dict(zip(names[1:] + names[:1], key.options.values(), strict=True))}
+        case "trueFalse":
+            change = {"value": not key.value}
+        case "matching":
+            stems = list(key.pairs)
+            change = {"pairs": dict(zip(stems[1:] + stems[:1], key.pairs.values(), strict=True))}
+        case _:
+            change = {}
+    answer_key = keyed.answer_key.model_copy(update={"key": key.model_copy(update=change)})
+    return keyed.model_copy(update={"answer_key": answer_key})
+
+
+def right(keyed):
+    """The right answer."""
+    key = keyed.answer_key.key
+    match key.kind:
+        case "choice":
+            names = [name for name, outcome in key.options.items() if outcome.credit > 0]
+            return {"optionId": names[0]} if len(names) == 1 else {"optionIds": names}
+        case "trueFalse":
+            return {"value": key.value}
+        case "matching":
+            return {"pairs": dict(key.pairs)}
+        case _:
+            return {"number": 4}
+
+
+def seen_of(exam, stored, emulators, token):
+    """What the rules let somebody read of an exam, but for times and its id."""
+    found = {}
+    with httpx.Client(base_url=f"http://{emulators.firestore}/v1/", timeout=30) as client:
+        for document in stored:
+            path = document["name"].partition("/documents/")[2]
+            response = client.get(document["name"], headers={"Authorization": f"Bearer {token}"})
+            if response.status_code != 200 or exam not in path:
+                continue
+            fields = response.json()["fields"]
+            fields.pop("createdAt", None)
+            if "asOf" in fields:
+                fields["asOf"]["mapValue"]["fields"].pop("at")
+            found[path.replace(exam, "exam")] = fields
+    return found
+
+
+async def test_who_has_not_answered_cannot_tell_what_is_right_from_what_others_answered(
+    app, id_token, emulators, project_id
+):
+    """Two exams differ in nothing but their keys, and were answered equally well: to students they look alike."""
+    course = await app.course("tess", open_enrollment=False)
+    for learner in ("ann", "ben", "cat", "dan"):
+        await app.ok("enroll_learner", {"courseId": course, "learnerId": learner}, uid="tess", role="teacher")
+    keyed = parse(EXAM, "gift", seed="exam").questions
+    other = tuple(map(turned, keyed))
+    assert [right(one) != right(two) for one, two in zip(keyed, other, strict=True)] == 4 * [True] + [False]
+    author = Principal("tess", "teacher", signed_in_at=datetime.now(UTC))
+    questions = tuple(each.question for each in keyed)
+    for exam, rights, wrongs in (("exam-1", keyed, other), ("exam-2", other, keyed)):
+        assignment = Assignment(assignment_id=exam, course_id=course, title="Exam", questions=questions)
+        await app.services.catalog.add_assignment(author, assignment, rights)
+        for learner, given in (("ann", rights), ("ben", rights), ("cat", wrongs)):
+            for each in given:
+                name = each.question.question_id
+                answer = {"assignmentId": exam, "questionId": name, "answer": right(each)}
+                await app.ok("submit_answer", answer, uid=learner)
+    await app.deliver()
+
+    stored = under_the_rules(emulators, project_id)
+    student, teacher = (
+        [seen_of(exam, stored, emulators, id_token(uid)) for exam in ("exam-1", "exam-2")]
+        for uid in ("dan", "tess")
+    )
+
+    assert student[0].keys() == {"assignments/exam", "assignments/exam/forms/1"}
+    assert student[0]["assignments/exam"]["stats"]["mapValue"]["fields"]["answers"] == {"integerValue": "15"}
+    assert student[0] == student[1]
+    # The teacher sees what others chose, and would see the difference.
+    assert teacher[0].keys() == student[0].keys() | {"assignments/exam/figures/options"}
+    assert teacher[0]["assignments/exam/figures/options"] != teacher[1]["assignments/exam/figures/options"]
 
 
 async def test_a_browsers_stream_of_an_assignment_holds_no_key(app):

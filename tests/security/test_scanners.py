@@ -111,6 +111,7 @@ COLLECTIONS = {
     "decided": "server",
     "decisions": "clients read",
     "evaluations": "clients read",
+    "figures": "clients read",
     "forms": "clients read",
     "ledgers": "server",
     "members": "clients read",

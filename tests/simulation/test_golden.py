@@ -6,7 +6,7 @@ import pytest
 
 from shared.learning import receipts
 from shared.learning.answers import decode, encode, event_id
-from shared.learning.item_analysis import Sums, as_document, statistics
+from shared.learning.item_analysis import Sums, add, as_document, option_counts, statistics
 from shared.learning.segments import compress, decompress, pack, unpack
 from shared.ledger.base import shards_path
 from tests.checker import Wrong, check
@@ -26,6 +26,13 @@ def release(request):
 @pytest.fixture
 def ledger(release):
     return golden.Ledger.read(release)
+
+
+async def shown_anew(ledger, store):
+    """Today's product over *store*, once it has written what it shows."""
+    services = ledger.services(store)
+    await services.merger.figures.roll_up("golden", anew=True)
+    return services
 
 
 def test_there_is_a_ledger_for_every_release():
@@ -50,16 +57,31 @@ def test_its_history_replays_to_the_same_bytes(release, ledger):
 def test_its_figures_are_those_of_a_batch_computation_and_of_today(ledger):
     async def figures():
         store = await ledger.documents()
-        await check(store, ledger.told, [golden.form()], archive=MemoryArchive(ledger.archived))
-        heads = await ledger.services(store).shards.heads("golden")
         [assignment] = await store.get(["assignments/golden"])
-        return heads, assignment.fields["stats"]
+        services = await shown_anew(ledger, store)
+        await check(store, ledger.told, [golden.form()], archive=MemoryArchive(ledger.archived))
+        return await services.shards.heads("golden"), assignment.fields["stats"]
 
     heads, shown = SimulatedLoop().run(figures())
-    from shared.learning.item_analysis import add
-
-    assert as_document(statistics(add(head.sums for head in heads), golden.form().questions)) == shown
+    today = statistics(add(head.sums for head in heads), golden.form().questions)
+    options = {name: each.pop("options") for name, each in shown["questions"].items() if "options" in each}
+    assert as_document(today) == shown
+    if options:  # 0.1.0 had them where students read
+        assert option_counts(today) == {name: counts for name, counts in options.items() if counts}
     assert all(Sums.decode(head.sums.encode()) == head.sums for head in heads)
+
+
+def test_its_assignment_document_loses_the_counts_of_options_at_the_next_roll_up(ledger):
+    async def shown():
+        store = await ledger.documents()
+        await shown_anew(ledger, store)
+        [assignment, options] = await store.get(["assignments/golden", "assignments/golden/figures/options"])
+        return assignment.fields["stats"], options.fields["questions"]
+
+    stats, options = SimulatedLoop().run(shown())
+    names = set().union(*stats["questions"].values())
+    assert names == {"answered", "correct", "facility", "discrimination"}
+    assert options.keys() == {"one", "truth", "several", "pairs"}
 
 
 def test_its_segments_are_written_alike_today(ledger):
@@ -104,6 +126,7 @@ def test_answers_of_today_are_merged_into_it_and_its_own_are_known(ledger):
 def test_an_altered_ledger_is_noticed(ledger):
     async def altered():
         store = await ledger.documents()
+        await shown_anew(ledger, store)
         del store._documents[next(path for path in store.dump() if "/segments/" in path)]
         await check(store, ledger.told, [golden.form()], archive=MemoryArchive(ledger.archived))
 

@@ -118,7 +118,7 @@ class TestDesigns:
         load = Load(students=100, answers_each=10, seconds=100)
         outcome = simulate(load, settings=Settings(shards=1))
         assert outcome.deletes == 1000
-        assert outcome.writes == 1000 + 2 * outcome.merges + outcome.rollups
+        assert outcome.writes == 1000 + 2 * outcome.merges + 2 * outcome.rollups
         assert outcome.reads == 0
 
     def test_the_same_seed_gives_the_same_outcome(self):
@@ -184,7 +184,7 @@ class TestCapacity:
 
     def test_firestore_is_a_small_part_of_what_10_000_learners_cost(self):
         month = firestore_month(DAY_OF_10_000, US_MULTI_REGION)
-        assert month == pytest.approx(58.65, abs=0.01)
+        assert month == pytest.approx(58.92, abs=0.01)
         assert firestore_month(DAY_OF_10_000.of(0.01), US_MULTI_REGION) == pytest.approx(month / 100)
         assert month < 0.02 * sum(PUBLISHED_MONTHLY_COSTS[10_000])
 

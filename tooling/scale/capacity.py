@@ -32,7 +32,7 @@ DAY_OF_10_000 = Day(
 )
 
 
-def firestore_month(day: Day, prices: Prices, *, writes_an_answer: float = 1.06) -> float:
+def firestore_month(day: Day, prices: Prices, *, writes_an_answer: float = 1.08) -> float:
     """
     Dollars a month for a month of such days.
 

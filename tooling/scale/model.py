@@ -349,7 +349,7 @@ class _Lectern:
         shown = self._assignment.when(now) + COMMIT_SECONDS
         outcome = self._outcome
         outcome.rollups += 1
-        outcome.writes += 1
+        outcome.writes += 2  # the assignment, and how often its options were chosen
         outcome.reads += len(self._shards) if len(self._shards) > 1 else 0
         outcome.freshness += [(shown - submitted, count) for submitted, count in self._merged]
         self._merged = []

@@ -18,9 +18,9 @@ import { onAuthStateChanged, type Auth, type User } from "firebase/auth";
 import type { Firestore } from "firebase/firestore";
 
 import { delayAfter } from "./backoff";
-import type { Answer, AssignmentFigures } from "./contract";
+import type { Answer, AssignmentFigures, OptionCounts } from "./contract";
 import { eventIdOf, newSubmissionId } from "./identity";
-import { watchAssignment } from "./live";
+import { watchAssignment, watchOptionCounts } from "./live";
 import { Monitoring, type PerformanceStats, type Start } from "./monitoring";
 import { openQueue, type AnswerQueue, type QueuedAnswer } from "./queue";
 import {
@@ -34,7 +34,14 @@ import {
 } from "./transports";
 
 export type { ItemFigures, Reliability, Statistics } from "../client/lectern";
-export type { Answer, AssignmentFigures } from "./contract";
+export type {
+  Answer,
+  AsOf,
+  AssignmentFigures,
+  LiveItemFigures,
+  LiveStatistics,
+  OptionCounts,
+} from "./contract";
 export type { Percentiles, PerformanceStats } from "./monitoring";
 export type { TransportName, Wait } from "./transports";
 export { eventIdOf } from "./identity";
@@ -42,7 +49,7 @@ export { eventIdOf } from "./identity";
 export interface LecternOptions {
   /** Whoever is signed in here is whose answers are sent; its app names the project. */
   auth: Auth;
-  /** Needed for `onAssignment` and for the Firestore transport; a function is called on first need. */
+  /** Needed for live figures and for the Firestore transport; a function is called on first need. */
   firestore?: Firestore | (() => Promise<Firestore>);
   /**
    * Where functions are served as `/{project}/{region}/{name}`, as emulators do. Without it they are
@@ -112,6 +119,16 @@ export interface Lectern {
   onAssignment(
     assignmentId: string,
     onFigures: (figures: AssignmentFigures) => void,
+    onError?: (error: Error) => void,
+  ): () => void;
+  /**
+   * Calls *onCounts* with how often each option was chosen, now and at every change.
+   *
+   * For teachers of the course: *onError* hears `permission-denied` for everybody else.
+   */
+  onOptionCounts(
+    assignmentId: string,
+    onCounts: (counts: OptionCounts) => void,
     onError?: (error: Error) => void,
   ): () => void;
   /** Try everything that waits for a connection now. */
@@ -264,9 +281,8 @@ class Client implements Lectern {
     onFigures: (figures: AssignmentFigures) => void,
     onError: (error: Error) => void = () => undefined,
   ): () => void {
-    if (this.#firestore === null) throw new Error("createLectern was given no firestore");
     const stop = watchAssignment(
-      this.#firestore,
+      this.#neededFirestore(),
       assignmentId,
       (figures) => {
         this.#monitoring.figuresArrived(assignmentId, figures.asOf.events);
@@ -278,6 +294,14 @@ class Client implements Lectern {
       stop();
       this.#monitoring.unwatched(assignmentId);
     };
+  }
+
+  onOptionCounts(
+    assignmentId: string,
+    onCounts: (counts: OptionCounts) => void,
+    onError: (error: Error) => void = () => undefined,
+  ): () => void {
+    return watchOptionCounts(this.#neededFirestore(), assignmentId, onCounts, onError);
   }
 
   sendNow(): void {
@@ -304,6 +328,11 @@ class Client implements Lectern {
     for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();
     this.#listeners.clear();
+  }
+
+  #neededFirestore(): () => Promise<Firestore> {
+    if (this.#firestore === null) throw new Error("createLectern was given no firestore");
+    return this.#firestore;
   }
 
   async #accountChanged(user: User | null): Promise<void> {

@@ -1,7 +1,7 @@
 /** A teacher's assignment: what arrives as it arrives, item analysis, the gradebook, the audit. */
 
-import { LecternError, type AssignmentForm, type Gradebook, type ImportAssignment, type ItemFigures, type Question } from "../../client/lectern";
-import type { AssignmentFigures } from "../contract";
+import { LecternError, type AssignmentForm, type Gradebook, type ImportAssignment, type Question } from "../../client/lectern";
+import type { AssignmentFigures, LiveItemFigures, OptionCounts } from "../contract";
 import { fill, h, newId, say } from "./dom";
 import { Axis, Bar, countsOf, FreshnessStamp, shownShare, shownSigned, Tile } from "./figures";
 import { counted, number, percent, t } from "./i18n";
@@ -19,11 +19,11 @@ const ANNOUNCE_EVERY_MS = 10_000;
 
 export function teacherView(session: Session, assignment: AssignmentForm): View {
   const live = new LivePanel(assignment);
-  const stop = session.lectern.onAssignment(
-    assignment.assignmentId,
-    (figures) => live.show(figures),
-    (error) => live.failed(error),
-  );
+  const failed = (error: Error): void => live.failed(error);
+  const stops = [
+    session.lectern.onAssignment(assignment.assignmentId, (figures) => live.show(figures), failed),
+    session.lectern.onOptionCounts(assignment.assignmentId, (counts) => live.showOptions(counts), failed),
+  ];
   const element = h(
     "div",
     { class: "teacher" },
@@ -39,7 +39,7 @@ export function teacherView(session: Session, assignment: AssignmentForm): View 
   return {
     element,
     close: () => {
-      stop();
+      for (const stop of stops) stop();
       live.close();
     },
   };
@@ -112,6 +112,10 @@ class LivePanel {
     }
   }
 
+  showOptions(counts: OptionCounts): void {
+    for (const row of this.#rows) row.showOptions(counts.questions[row.questionId] ?? {});
+  }
+
   failed(error: Error): void {
     this.#note.hidden = false;
     fill(this.#note, errorNotice(error, null));
@@ -153,6 +157,8 @@ class QuestionRow {
   readonly #answered = h("span", { class: "item-answered" });
   readonly #options = new Map<string, { bar: Bar; count: HTMLElement }>();
   readonly #cells = [0, 1, 2, 3].map(() => h("td", {}, t("none")));
+  #allAnswers = 0;
+  #chosen: Readonly<Record<string, number>> = {};
 
   constructor(question: Question, position: number) {
     this.questionId = question.questionId;
@@ -181,8 +187,8 @@ class QuestionRow {
     );
   }
 
-  show(figures: ItemFigures | null): void {
-    const { answered = 0, correct = 0, facility = null, discrimination = null, options = {} } = figures ?? {};
+  show(figures: LiveItemFigures | null): void {
+    const { answered = 0, correct = 0, facility = null, discrimination = null } = figures ?? {};
     const share = shownShare(facility);
     const power = shownSigned(discrimination);
     this.#facility.show(facility, `${t("facility")}: ${share}`);
@@ -190,14 +196,25 @@ class QuestionRow {
     this.#discrimination.show(discrimination, `${t("discrimination")}: ${power}`);
     say(this.#discriminationValue, power);
     say(this.#answered, counted("answersGiven", answered));
+    this.#allAnswers = answered;
+    this.#drawOptions();
+    const texts = [number(answered), number(correct), share, power];
+    for (const [index, cell] of this.#cells.entries()) say(cell, texts[index] ?? "");
+  }
+
+  showOptions(chosen: Readonly<Record<string, number>>): void {
+    this.#chosen = chosen;
+    this.#drawOptions();
+  }
+
+  /** Answers and choices come in two documents, so for a moment there may be more choices than answers. */
+  #drawOptions(): void {
     for (const [optionId, { bar, count }] of this.#options) {
-      const chosen = options[optionId] ?? 0;
-      const ofAll = answered === 0 ? 0 : chosen / answered;
+      const chosen = this.#chosen[optionId] ?? 0;
+      const ofAll = this.#allAnswers === 0 ? 0 : Math.min(1, chosen / this.#allAnswers);
       bar.show(ofAll, `${number(chosen)} (${percent(ofAll)})`);
       say(count, number(chosen));
     }
-    const texts = [number(answered), number(correct), share, power];
-    for (const [index, cell] of this.#cells.entries()) say(cell, texts[index] ?? "");
   }
 
   #distractors(question: Question): HTMLElement | null {
