@@ -12,7 +12,7 @@ from shared.edge import endpoint
 from shared.edge.events import CreatedDocument
 from shared.edge.logs import log
 from shared.edge.problems import as_callable_error
-from shared.edge.registry import RateClass
+from shared.edge.registry import Capacity, RateClass
 from shared.errors import InvalidRequest, LecternError, Unavailable
 from shared.identity.principal import Principal
 from shared.learning import receipts
@@ -153,7 +153,7 @@ async def ingest_answers(message: Message, services: Services) -> None:
     await _ring(recorded, receipt, services)
 
 
-@endpoint.created("browserAnswers/{eventId}")
+@endpoint.created("browserAnswers/{eventId}", capacity=Capacity(concurrency=500))
 async def on_answer_created(document: CreatedDocument, services: Services) -> None:
     """Merge an answer that a browser wrote to Firestore itself."""
     # One that is no answer is set aside; its document waits for the sweep, which removes it.

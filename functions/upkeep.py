@@ -5,11 +5,15 @@ from contextlib import contextmanager
 
 from shared.edge import endpoint
 from shared.edge.logs import log
+from shared.edge.registry import Capacity
 from shared.errors import LecternError
 from shared.learning.facts import Fact
 from shared.topics import doorbell
 from shared.topics.base import ANSWERS_WAITING, Message
 from shared.wiring import Services
+
+_MERGING = Capacity(concurrency=500)
+"""Messages mostly wait for each other: the more of them one worker has, the fewer its merges and races."""
 
 
 class SweepReport(Fact):
@@ -30,7 +34,7 @@ class CleanUpReport(Fact):
     expired: int = 0
 
 
-@endpoint.topic(ANSWERS_WAITING, doorbell=True)
+@endpoint.topic(ANSWERS_WAITING, doorbell=True, capacity=_MERGING)
 async def merge_answers(message: Message, services: Services) -> None:
     """Merge the answers in a message into their assignments."""
     events = doorbell.read(message.data, key=services.receipt_key)

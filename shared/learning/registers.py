@@ -236,7 +236,9 @@ class Registers:
         registers are equal bytes.
         """
         questions = [question.question_id for question in self.grading.questions]
-        rank = {i: place for place, i in enumerate(sorted(range(len(questions)), key=questions.__getitem__))}
+        rank = [0] * len(questions)
+        for place, i in enumerate(sorted(range(len(questions)), key=questions.__getitem__)):
+            rank[i] = place
         students = sorted(self.rows)
         header = orjson.dumps({"v": 1, "questions": sorted(questions), "students": students})
         records = [
@@ -244,8 +246,9 @@ class Registers:
                 number, rank[i], at, bytes.fromhex(name), _UNGRADED if credit is None else credit, code
             )
             for number, student in enumerate(students)
-            for i, attempts in sorted(self.rows[student].attempts.items(), key=lambda each: rank[each[0]])
-            for at, name, credit, code in attempts
+            for attempts in (self.rows[student].attempts,)
+            for i in sorted(attempts, key=rank.__getitem__)
+            for at, name, credit, code in attempts[i]
         ]
         return b"".join((len(header).to_bytes(4, "little"), header, *records))
 

@@ -8,6 +8,7 @@ and fails as a whole when another was first, and registers know the answers that
 import asyncio
 import contextlib
 import functools
+import math
 import random
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -17,12 +18,13 @@ from typing import Literal
 
 from shared import metrics
 from shared.documents.base import MAX_WRITES, Documents, Put
+from shared.documents.joint import JointDocuments
 from shared.documents.metering import Bill, current, divided
 from shared.errors import Conflict, LecternError, NotFound, PreconditionLost, Unavailable
 from shared.learning.answers import AnswerSubmitted, encode, utf8_bytes
 from shared.learning.assignments import Grading
 from shared.learning.registers import Folded, Refused
-from shared.learning.sharding import WHOLE, Shard, position
+from shared.learning.sharding import LINE_BITS, WHOLE, Shard, position
 from shared.ledger.base import REJECTED, pending_path
 from shared.ledger.rolling_up import RollUp, Totals
 from shared.ledger.shards import HasSplit, Shards, ShardState
@@ -42,6 +44,9 @@ _KEPT_SHARDS = 512
 _SPLIT_BITS = 2
 _CROWD = 4 * _MOST_TOGETHER
 _DEADLINE_SECONDS = 45.0
+_LONGEST_STEP = 2
+_EARLY = 0.25
+"""How much of its rest a shard may lack, lest a slow commit make it miss every other step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +112,18 @@ class Merger:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """Merge into *documents*; *grading_of* gives the keys of an assignment, or raises NotFound."""
-        self._documents = documents
+        self._documents = JointDocuments(documents)
         self._grading_of = grading_of
         self._now = now
         self._settings = settings or MergeSettings()
         self._jitter = jitter
-        self._shards = Shards(documents)
+        self._shards = Shards(self._documents)
+        self._alone = Shards(documents)
         self._lanes: dict[tuple[str, Shard], _Lane] = {}
         self._states: OrderedDict[tuple[str, Shard], ShardState] = OrderedDict()
         self._splits: dict[tuple[str, Shard], int] = {}
         self.figures = RollUp(
-            documents,
+            self._documents,
             self._shards,
             grading_of=grading_of,
             known_totals=self._known_totals,
@@ -229,7 +235,7 @@ class Merger:
         """Empty one lane, batch by batch; what arrives during a commit is the next batch."""
         finishing: set[asyncio.Task[None]] = set()
         while lane.offers:
-            await self._gather(lane, self._states.get((assignment_id, shard)))
+            await self._gather(lane, assignment_id, self._states.get((assignment_id, shard)))
             lane.merging = offers = _take(lane)
             batch = asyncio.create_task(self._merge_batch(assignment_id, shard, lane, offers))
             await asyncio.wait([batch])
@@ -251,21 +257,33 @@ class Merger:
         if finishing:
             await asyncio.wait(finishing)
 
-    async def _gather(self, lane: _Lane, state: ShardState | None) -> None:
+    async def _gather(self, lane: _Lane, assignment_id: str, state: ShardState | None) -> None:
         settings = self._settings
-        rest = 0.0
-        if state is not None:
-            rest = state.written_at + settings.merge_seconds - asyncio.get_running_loop().time()
-        seconds = rest if rest > 0 else settings.gather_seconds
-        lane.wanted = settings.crowd_events if rest > 0 else settings.gather_events
+        now = asyncio.get_running_loop().time()
+        due = self._next_merge(assignment_id, state, now) if state is not None else now
+        lane.wanted = settings.crowd_events if due > now else settings.gather_events
         if lane.events >= lane.wanted:
             return
         lane.enough.clear()
-        try:
-            async with asyncio.timeout(seconds):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(due if due > now else now + settings.gather_seconds):
                 await lane.enough.wait()
-        except TimeoutError:
-            pass
+
+    def _next_merge(self, assignment_id: str, state: ShardState, now: float) -> float:
+        """
+        When a shard should be written again, by the loop's time.
+
+        The shards of an assignment that has been split keep step, so that they share round trips, and
+        rest twice as long where their assignment is shown less often than that anyway.
+        """
+        seconds = self._settings.merge_seconds
+        due = state.written_at + seconds
+        if not state.shard.bits or not seconds:
+            return due
+        longest = _LONGEST_STEP * seconds
+        step = longest if self.figures.interval_seconds(assignment_id) >= longest else seconds
+        first = step * position(assignment_id) / (1 << LINE_BITS)
+        return first + step * math.ceil((max(now, due - _EARLY * seconds) - first) / step)
 
     async def _merge_batch(
         self, assignment_id: str, shard: Shard, lane: _Lane, offers: list[_Offer]
@@ -329,7 +347,9 @@ class Merger:
             folded = state.registers.fold(events)
             try:
                 if folded.applied:
-                    await self._shards.append(state, folded.applied, now=self._now())
+                    # Who failed once goes alone: it may be another whose commit cannot be made.
+                    shards = self._alone if attempt else self._shards
+                    await shards.append(state, folded.applied, now=self._now())
                     state.written_at = asyncio.get_running_loop().time()
             except (Conflict, PreconditionLost):
                 metrics.merge_commits.labels("lost").inc()

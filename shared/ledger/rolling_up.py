@@ -83,9 +83,15 @@ class RollUp:
             progress.next = asyncio.create_task(self._in_turn(assignment_id, progress))
         await asyncio.shield(progress.next)
 
+    def interval_seconds(self, assignment_id: str) -> float:
+        """How much time lies between two writes of an assignment, at least: as far as is known here."""
+        progress = self._progress.get(assignment_id)
+        students = progress.students if progress is not None else 0
+        return self._interval_seconds * (1 + students / _STUDENTS_PER_INTERVAL)
+
     async def _in_turn(self, assignment_id: str, progress: _Progress) -> None:
         loop = asyncio.get_running_loop()
-        interval = self._interval_seconds * (1 + progress.students / _STUDENTS_PER_INTERVAL)
+        interval = self.interval_seconds(assignment_id)
         await asyncio.sleep(max(0.0, progress.began_at + interval - loop.time()))
         progress.began_at = loop.time()
         progress.next = None  # whoever asks from here on needs the one after this

@@ -16,8 +16,8 @@ from shared.learning.sharding import Shard, named
 from shared.ledger.base import HEAD_FIELDS, head_path, segment_path, segments_path, shards_path
 
 _SMALL_PAGE_EVENTS = 1000
-_MOST_BEHIND = 16
-"""A page larger than a few dozen KiB is written with every 16th segment only; in between, whoever
+_MOST_BEHIND = 32
+"""A page larger than a few dozen KiB is written with every 32nd segment only; in between, whoever
 loads the shard folds the segments since."""
 
 _FINEST_BITS = 24
@@ -163,7 +163,7 @@ class Shards:
         }
         page_seq = state.page_seq
         if (
-            seq - page_seq >= _MOST_BEHIND
+            (seq + state.shard.index) % _MOST_BEHIND == 0  # shards that keep step write theirs in turn
             or state.registers.events <= _SMALL_PAGE_EVENTS
             or state.version is None
         ):

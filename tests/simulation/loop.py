@@ -67,9 +67,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             if not self._timers:
                 message = "everybody waits, and nothing will happen"
                 raise Stuck(message)
-            when, _, handle = heapq.heappop(self._timers)
-            self._now = max(self._now, when)
-            self._ready.append(handle)
+            self._now = max(self._now, self._timers[0][0])
+            while self._timers and self._timers[0][0] <= self._now:
+                self._ready.append(heapq.heappop(self._timers)[2])
         for _ in range(len(self._ready)):
             handle = self._ready.popleft()
             if not handle.cancelled():

@@ -50,6 +50,9 @@ REQUEST_SECONDS = 0.05
 STUDENTS_PER_ROLLUP_INTERVAL = 2000
 """As in ``shared/ledger/rolling_up.py``: the interval grows by its own length for as many students."""
 
+LONGEST_STEP = 2
+"""As in ``shared/ledger/merging.py``: where there are several shards, they rest up to so many intervals."""
+
 Design = Literal["lectern", "transaction", "counters"]
 
 
@@ -311,10 +314,21 @@ class _Lectern:
         """Merge when enough wait, or when the first has waited long enough."""
         if shard.busy or not shard.events:
             return
-        due = now if shard.events >= self._settings.merge_events else now + self._settings.merge_seconds
+        due = now if shard.events >= self._settings.merge_events else self._due(now)
         if shard.due is None or due < shard.due:
             shard.due = due
             self._at(due, lambda at: self._merge(shard, at, due))
+
+    def _due(self, now: float) -> float:
+        """When a shard is merged in which an answer waits: where there are several, they keep step."""
+        seconds = self._settings.merge_seconds
+        if len(self._shards) == 1:
+            return now + seconds
+        step = LONGEST_STEP * seconds if self._interval() >= LONGEST_STEP * seconds else seconds
+        return step * (math.floor(now / step) + 1)
+
+    def _interval(self) -> float:
+        return self._settings.rollup_seconds * (1 + self._students / STUDENTS_PER_ROLLUP_INTERVAL)
 
     def _merge(self, shard: _Shard, now: float, due: float) -> None:
         if shard.busy or shard.due != due:
@@ -340,8 +354,7 @@ class _Lectern:
 
     def _want_rollup(self, now: float) -> None:
         if self._rollup_at is None:
-            interval = self._settings.rollup_seconds * (1 + self._students / STUDENTS_PER_ROLLUP_INTERVAL)
-            self._rollup_at = max(now, self._rolled_up_at + interval)
+            self._rollup_at = max(now, self._rolled_up_at + self._interval())
             self._at(self._rollup_at, self._roll_up)
 
     def _roll_up(self, now: float) -> None:
@@ -365,6 +378,7 @@ class Plan:
 
 
 _INTERVALS = (0.15, 0.5, 1.0, 1.5, 2.0)
+_INTERVALS_IN_STEP = (1.0, 1.5, 2.0)
 _SPLIT_INTO = 4
 
 
@@ -380,7 +394,7 @@ def shards_for(load: Load, *, questions: int = 20) -> int:
 def plan(load: Load, *, questions: int = 20) -> Plan:
     """The shortest merge interval with which no document is written more than it sustains."""
     shards = shards_for(load, questions=questions)
-    for seconds in _INTERVALS:
+    for seconds in _INTERVALS if shards == 1 else _INTERVALS_IN_STEP:
         # Beyond five hundred answers an interval is cut short only where a commit could not hold more.
         settings = Settings(shards=shards, merge_seconds=seconds, merge_events=2000)
         outcome = simulate(load, settings=settings)

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import gc
+import itertools
 from collections import deque
 from datetime import UTC, datetime
 
@@ -13,11 +14,13 @@ from shared.documents.base import Create
 from shared.documents.memory import MemoryDocuments
 from shared.documents.metering import bill, charge
 from shared.errors import Conflict, NotFound, PreconditionLost, Unavailable
+from shared.learning import segments
 from shared.learning.answers import AnswerSubmitted, canonical
 from shared.learning.assignments import Grading, GradingPolicy
-from shared.learning.sharding import WHOLE
+from shared.learning.registers import Registers
+from shared.learning.sharding import WHOLE, position
 from shared.ledger.merging import Merger, MergeSettings
-from shared.ledger.shards import Shards
+from shared.ledger.shards import Shards, ShardState
 from tests.simulation import forms
 from tests.simulation.loop import SimulatedLoop
 
@@ -579,7 +582,7 @@ class TestRaces:
                 if not gate.done():
                     gate.set_result(None)
             await asyncio.sleep(0.1)
-        assert work.store.count(HEAD) == len(await segments_of(work))
+        assert len(await segments_of(work)) == 9
         assert await work.shown() == (24, 0)
 
 
@@ -608,6 +611,57 @@ class TestSplitting:
         await work.merge(*(answer(n) for n in range(200, 208)), merger=other)
         assert await work.shown() == (27, 0)
         assert await work.pending() == []
+
+    @in_virtual_time
+    async def test_parts_keep_step_and_share_their_round_trips(self):
+        work = await Work(page_bytes=3500, gather_events=60, crowd_events=60).open()
+        await work.merge(*(answer(n) for n in range(60)))
+        assert (await work.store.get([HEAD]))[0].fields["splitBits"] == 2
+        work.store.log.clear()
+
+        async def later(number):
+            await asyncio.sleep(number / 10)
+            await work.merge(answer(1000 + number))
+
+        await asyncio.gather(*(later(n) for n in range(40)))
+        merges = [(at, writes) for at, path, writes in work.store.log if path.startswith(HEAD[:-3])]
+        moments = [at for at, _ in merges]
+        assert [round(b - a, 6) for a, b in itertools.pairwise(moments)] == [1.0] * (len(moments) - 1)
+        assert len(moments) == 5
+        # A segment and a head of every part in one commit, and one deletion of all that was merged.
+        assert [writes for _, writes in merges] == [4, 8, 6, 8, 8]
+        assert [path for _, path, _ in work.store.log].count("delete") == len(moments)
+        assert await work.shown() == (100, 0)
+
+    @in_virtual_time
+    async def test_parts_rest_twice_as_long_where_they_are_shown_less_often(self):
+        work = await Work(page_bytes=700, rollup_seconds=1.0).open()
+        await work.merge(*(answer(n) for n in range(11)))
+        state = next(state for (_, shard), state in work.merger._states.items() if shard.bits)
+        for students, step in ((0, 1.0), (1999, 1.0), (2000, 2.0), (9000, 2.0)):
+            work.merger.figures._progress["exam"].students = students
+            state.written_at, before = float("-inf"), 10.0 * step
+            state.written_at = due = work.merger._next_merge("exam", state, before)
+            assert before <= due < before + step
+            assert work.merger._next_merge("exam", state, due) == pytest.approx(due + step)
+
+    @in_virtual_time
+    async def test_pages_of_parts_are_written_in_turn(self):
+        work = await Work().open()
+        grading = await work.grading("exam")
+        written = {}
+        for shard in WHOLE.split(2):
+            state = ShardState(shard, Registers(grading), 0, segments.GENESIS, 0, None)
+            students = (f"s-{n}" for n in itertools.count())
+            mine = [student for student in itertools.islice(students, 9000) if shard.holds(position(student))]
+            for number in range(70):
+                some = [answer(n, student) for n, student in enumerate(mine[20 * number : 20 * number + 20])]
+                folded = state.registers.fold(some)
+                await Shards(work.store).append(state, folded.applied, now=NOW)
+            assert state.registers.events == 1400
+            written[shard.index] = state.page_seq
+        # Behind a thousand answers, which take fifty merges, one in thirty-two is a page, each at its own.
+        assert written == {index: 64 - index for index in range(4)}
 
     @in_virtual_time
     async def test_up_to_its_size_a_shard_stays_whole(self):
@@ -682,7 +736,7 @@ class TestSplitting:
         commit = work.store.commit
 
         async def refusing(writes):
-            if f"/{shard.name}" in writes[0].path:
+            if any(f"/{shard.name}" in write.path for write in writes):
                 raise Unavailable("away")
             return await commit(writes)
 
