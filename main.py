@@ -27,6 +27,7 @@ MODULE_OF = {
     "get_agreement": "functions.evaluations",
     "get_assignment": "functions.assignments",
     "get_assignment_as_of": "functions.assignments",
+    "get_cost_advice": "functions.spend",
     "get_gradebook": "functions.assignments",
     "get_spend": "functions.spend",
     "import_assignment": "functions.assignments",

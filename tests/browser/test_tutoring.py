@@ -230,3 +230,8 @@ def test_a_teacher_sees_what_the_course_spends_on_models(
     panel.get_by_role("button", name="Show spending").click()
     expect(panel.get_by_test_id("spend-ceiling")).to_contain_text("$")
     expect(panel.locator("tbody")).to_contain_text("chat")
+    panel.get_by_role("button", name="Where it could cost less").click()
+    tip = panel.get_by_test_id("advice").get_by_role("listitem").filter(has_text="LECTERN_ARCHIVE_URL")
+    expect(tip).to_contain_text("Old answers stay in Firestore.")
+    expect(tip).to_contain_text("For whoever runs the deployment")
+    assert violations(page) == ""

@@ -80,6 +80,7 @@ BUDGETS = {
     # Spending: figures of one document; an hour's entries in one.
     "get_spend": (Cost(4, 0, 0, 4), Cost(2, 0, 0, 2)),
     "export_spend": (Cost(3, 0, 0, 3), Cost(1, 0, 0, 1)),
+    "get_cost_advice": (Cost(3, 0, 0, 3), Cost(1, 0, 0, 1)),
     # Teaching.
     "create_course": (Cost(0, 2, 0, 1), Cost(0, 2, 0, 1)),
     "enroll_learner": (Cost(2, 1, 0, 3), Cost(0, 1, 0, 1)),
@@ -269,6 +270,11 @@ async def export_spend(app, school, _prepared):
     await app.ok("export_spend", {"courseId": school.form["courseId"], "day": day}, uid="teacher")
 
 
+async def get_cost_advice(app, school, _prepared):
+    day = datetime.now(UTC).date().isoformat()
+    await app.ok("get_cost_advice", {"courseId": school.form["courseId"], "day": day}, uid="teacher")
+
+
 async def evaluate_answer(app, school, prepared):
     reply = await app.ok("evaluate_answer", prepared["about"], uid="ann")
     assert reply["evaluation"]["eventId"] == prepared["about"]["eventId"]
@@ -332,7 +338,7 @@ CALLS = {
         submit_answer, submit_answers, verify_receipt, ingest_answers, merge_answers, on_answer_created,
         sweep_pending, clean_up, get_assignment, list_assignments, my_results, get_gradebook,
         get_assignment_as_of, rebuild_assignment, create_course, enroll_learner, import_assignment, switch_tutor, get_spend,
-        export_spend, evaluate_answer, list_evaluations, accept_evaluation, override_evaluation,
+        export_spend, get_cost_advice, evaluate_answer, list_evaluations, accept_evaluation, override_evaluation,
         get_agreement, preview_pilot, run_pilot, chat, generate_skeleton, generate_step, openai_proxy,
     )
 }  # fmt: skip

@@ -22,6 +22,7 @@ NEEDS = {
     "export_spend": "teacher",
     "get_assignment": "member",
     "get_assignment_as_of": "teacher",
+    "get_cost_advice": "teacher",
     "get_gradebook": "teacher",
     "get_spend": "teacher",
     "import_assignment": "teacher",
@@ -110,6 +111,7 @@ REQUESTS: dict[str, Callable[[School, str], list[dict[str, Any]]]] = {
     "export_spend": lambda school, course: [{"courseId": school.courses[course], "day": "2026-11-20"}],
     "get_assignment": lambda school, course: [_which(school, course)],
     "get_assignment_as_of": lambda school, course: [{**_which(school, course), "at": "2026-01-01T00:00:00Z"}],
+    "get_cost_advice": lambda school, course: [{"courseId": school.courses[course], "day": "2026-11-20"}],
     "get_gradebook": lambda school, course: [{**_which(school, course), "pageSize": 2}],
     "get_spend": lambda school, course: [{"courseId": school.courses[course]}],
     "import_assignment": lambda school, course: [

@@ -208,6 +208,7 @@ async def test_no_answer_key_is_seen_by_anybody(  # noqa: C901, PLR0915  one jou
             "generate_skeleton": [{"courseId": course, "topic": "Everything"}],
             "generate_step": [{"courseId": course, "version": "0" * 32, "lesson": 0, "step": 0}],
             "get_agreement": [which],
+            "get_cost_advice": [{"courseId": course, "day": "2026-01-01"}],
             "get_spend": [{"courseId": course}],
             "list_evaluations": [which],
             "override_evaluation": [{**which, "evaluationId": "0" * 64, "criteria": {"c1": 1}}],

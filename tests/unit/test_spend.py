@@ -57,7 +57,8 @@ class TestFigures:
 
     async def test_nobody_else_does(self, app):
         course = await app.course()
-        for name, request in (("get_spend", {}), ("export_spend", {"day": "2026-11-20"})):
+        day = {"day": "2026-11-20"}
+        for name, request in (("get_spend", {}), ("export_spend", day), ("get_cost_advice", day)):
             assert (await app.call(name, {"courseId": course, **request}, uid="ann")).status_code == 403
             assert (await app.call(name, {"courseId": "other", **request}, uid="teacher")).status_code == 404
 
@@ -89,8 +90,9 @@ class TestTable:
     async def test_a_day_that_is_none_is_refused(self, app):
         course = await app.course()
         for day in ("2026-02-30", "yesterday", "2026-11-20T00"):
-            reply = await app.call("export_spend", {"courseId": course, "day": day}, uid="teacher")
-            assert reply.status_code == 400
+            for name in ("export_spend", "get_cost_advice"):
+                reply = await app.call(name, {"courseId": course, "day": day}, uid="teacher")
+                assert reply.status_code == 400
 
     def test_no_cell_is_a_formula(self):
         entries = [
@@ -111,6 +113,24 @@ class TestTable:
         cell = _plain(text)
         assert cell in {text, f"'{text}"}
         assert not cell.lstrip(' "').startswith(("=", "+", "-", "@", "\t", "\r", "|", "\uff1d"))
+
+
+class TestAdvice:
+    async def test_it_is_of_the_courses_own_calls_that_day(self, app):
+        course = await app.course()
+        for number in range(5):
+            await pay(app, f"learner-{number}", course, 1_000_000)
+        await pay(app, "busy", course, 10_000_000)
+        await pay(app, "ann", "another", 99_000_000)
+        day = datetime.now(UTC).date().isoformat()
+        advice = await app.ok("get_cost_advice", {"courseId": course, "day": day}, uid="teacher")
+        assert (advice["calls"], advice["nanos"], advice["truncated"]) == (6, 15_000_000, False)
+        assert [(tip["rule"], tip["actor"], tip["subject"], tip["savedNanos"]) for tip in advice["tips"]] == [
+            ("limit-abuse", "teacher", "busy", 9_000_000),
+            ("archive", "operator", "LECTERN_ARCHIVE_URL", 0),
+        ]
+        other = await app.ok("get_cost_advice", {"courseId": course, "day": "2026-01-01"}, uid="teacher")
+        assert (other["calls"], other["nanos"]) == (0, 0)
 
 
 async def test_what_has_expired_is_removed_and_nothing_else():

@@ -35,6 +35,9 @@ export interface AcceptEvaluation {
   readonly evaluationId: string;
 }
 
+/** Who can do it: the course's teachers, or whoever deploys. */
+export type Actor = "teacher" | "operator";
+
 /**
  * ``count`` pairs, of which ``exact`` are equal; ``kappaMillionths`` is quadratic weighted kappa.
  *
@@ -199,6 +202,35 @@ export interface Choice {
   readonly text: RichText;
 }
 
+/**
+ * What a day's calls suggest, the most worthwhile first.
+ *
+ * ``truncated``: there are more calls than were looked at.
+ */
+export interface CostAdvice {
+  readonly courseId: string;
+  readonly day: string;
+  readonly calls: number;
+  readonly nanos: number;
+  readonly tips: readonly (CostTip)[];
+  readonly truncated: boolean;
+}
+
+/**
+ * One thing that would have made the day cheaper.
+ *
+ * ``rule`` is its stable name, ``actor`` who can do it: a ``teacher``, or the ``operator`` who deploys.
+ * ``subject`` is a learner, a task or a setting. ``savedNanos`` is about what it would have saved; 0: nobody
+ * can tell.
+ */
+export interface CostTip {
+  readonly rule: Rule;
+  readonly actor: Actor;
+  readonly subject: string;
+  readonly savedNanos: number;
+  readonly text: string;
+}
+
 /** The new course's id. */
 export interface CourseCreated {
   readonly courseId: string;
@@ -361,6 +393,12 @@ export interface GetAssignment {
 export interface GetAssignmentAsOf {
   readonly assignmentId: string;
   readonly at: string;
+}
+
+/** Of which course, and from which day's calls, in the school's time zone. */
+export interface GetCostAdvice {
+  readonly courseId: string;
+  readonly day: string;
 }
 
 /** A page of the gradebook: from the beginning, or from where another page ended. */
@@ -631,6 +669,9 @@ export interface RichText {
   readonly text: string;
 }
 
+/** What could be done. */
+export type Rule = "cheaper-model" | "limit-abuse" | "prompt-cache" | "less-reasoning" | "shared-cache" | "larger-cache" | "lesson-cache" | "archive";
+
 /** Which preview to carry out, or to go on with. */
 export interface RunPilot {
   readonly assignmentId: string;
@@ -863,6 +904,11 @@ export class LecternClient {
   /** Return an assignment's figures as they were at a past moment; for its teachers. */
   getAssignmentAsOf(request: GetAssignmentAsOf, signal?: AbortSignal): Promise<AssignmentAsOf> {
     return this.call("get_assignment_as_of", request, signal);
+  }
+
+  /** Say what would have made a day cheaper in a course that the caller teaches, from its own calls. */
+  getCostAdvice(request: GetCostAdvice, signal?: AbortSignal): Promise<CostAdvice> {
+    return this.call("get_cost_advice", request, signal);
   }
 
   /** Return a page of everybody's scores, for teachers of the course. */

@@ -172,6 +172,19 @@ const english = {
   reserved: "Reserved",
   ceiling: "Ceiling",
   noSpend: "Nothing was spent yet.",
+  saveMoney: "Where it could cost less",
+  nothingToSave: "Nothing about this day's {count} calls suggests how it could cost less.",
+  saveUpTo: "about {amount}",
+  saveByTeacher: "You can do this",
+  saveByOperator: "For whoever runs the deployment",
+  saveCheaperModel: "A smaller model would have cost less. Try it on recorded answers first.",
+  saveLimitAbuse: "One learner cost far more than the others. Ask what for, or give them a ceiling of their own.",
+  savePromptCache: "Long prompts were rarely found in the provider's cache. Put what never changes first.",
+  saveLessReasoning: "Most of the cost is what models think and reply. Let them reason less.",
+  saveSharedCache: "Each instance keeps replies for itself. A shared cache would serve all of them.",
+  saveLargerCache: "The cache holds fewer replies than a day has calls.",
+  saveLessonCache: "Outlines and steps are written again sooner than they need to be.",
+  saveArchive: "Old answers stay in Firestore. Keeping them in a bucket costs a fraction.",
 };
 
 export type Word = keyof typeof english;
@@ -348,6 +361,19 @@ const hebrew: Record<Word, string> = {
   reserved: "שמור",
   ceiling: "תקרה",
   noSpend: "עדיין לא הוצא דבר.",
+  saveMoney: "איפה אפשר לחסוך",
+  nothingToSave: "שום דבר ב־{count} הקריאות של היום אינו מצביע על דרך לחסוך.",
+  saveUpTo: "בערך {amount}",
+  saveByTeacher: "בידיכם",
+  saveByOperator: "בידי מי שמפעיל את המערכת",
+  saveCheaperModel: "מודל קטן יותר היה עולה פחות. נסו אותו קודם על תשובות שנשמרו.",
+  saveLimitAbuse: "לומד אחד עלה הרבה יותר מהאחרים. בררו לשם מה, או קבעו לו תקרה משלו.",
+  savePromptCache: "הנחיות ארוכות כמעט לא נמצאו במטמון של הספק. שימו בתחילתן את מה שאינו משתנה.",
+  saveLessReasoning: "רוב העלות היא מה שהמודלים חושבים ומשיבים. תנו להם לחשוב פחות.",
+  saveSharedCache: "כל מופע שומר תשובות לעצמו. מטמון משותף ישרת את כולם.",
+  saveLargerCache: "המטמון מחזיק פחות תשובות ממספר הקריאות ביום.",
+  saveLessonCache: "ראשי פרקים ושלבים נכתבים שוב מוקדם מן הצורך.",
+  saveArchive: "תשובות ישנות נשארות ב־Firestore. שמירתן בדלי אחסון עולה חלק קטן מזה.",
 };
 
 export const LANGUAGES = { en: "English", he: "עברית" } as const;
