@@ -334,17 +334,14 @@ class Merger:
     ) -> Folded | None:
         """None: the shard has been split, and its children want the events."""
         key = (assignment_id, shard)
+        state, folded = self._states.pop(key, None), None
         for attempt in range(_TRIES):
             if attempt:
                 await asyncio.sleep(_PAUSE_SECONDS * 2 ** min(attempt, 5) * self._jitter())
-            state = self._states.pop(key, None)
-            if state is None:
-                loaded = await self._shards.load(await self._grading_of(assignment_id), shard)
-                if isinstance(loaded, HasSplit):
-                    self._splits[key] = loaded.by_bits
-                    return None
-                state = loaded
-            folded = state.registers.fold(events)
+            ready = await self._folded(key, events, state, folded)
+            if ready is None:
+                return None
+            state, folded = ready
             try:
                 if folded.applied:
                     # Who failed once goes alone: it may be another whose commit cannot be made.
@@ -357,6 +354,7 @@ class Merger:
             except Unavailable:
                 # It may have happened. Loading the shard again tells, and folding again is harmless.
                 metrics.merge_commits.labels("unknown").inc()
+                state = folded = None
                 if attempt == _TRIES - 1:
                     raise
                 continue
@@ -366,6 +364,33 @@ class Merger:
             return folded
         message = "other workers kept being first"
         raise Unavailable(message)
+
+    async def _folded(
+        self,
+        key: tuple[str, Shard],
+        events: list[AnswerSubmitted],
+        state: ShardState | None,
+        folded: Folded | None,
+    ) -> tuple[ShardState, Folded] | None:
+        """
+        A shard as it is now with *events* in it, and what of them is new; None: the shard has been split.
+
+        *state* is what is known of it; *folded*, too, if that is from before a race was lost.
+        """
+        if state is not None and folded is not None:
+            ours = await self._shards.advance(state, folded.applied)
+            if ours is not None:
+                known = len(folded.applied) - len(ours)
+                return state, Folded(ours, folded.duplicates + known, folded.refused)
+            state = None
+        if state is None:
+            assignment_id, shard = key
+            loaded = await self._shards.load(await self._grading_of(assignment_id), shard)
+            if isinstance(loaded, HasSplit):
+                self._splits[key] = loaded.by_bits
+                return None
+            state = loaded
+        return state, state.registers.fold(events)
 
     def _keep(self, key: tuple[str, Shard], state: ShardState) -> None:
         self._states[key] = state

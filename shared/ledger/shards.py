@@ -20,6 +20,10 @@ _MOST_BEHIND = 32
 """A page larger than a few dozen KiB is written with every 32nd segment only; in between, whoever
 loads the shard folds the segments since."""
 
+_FEW_SEGMENTS = 8
+"""Whoever has missed more than these loads the shard again rather than what was appended to it."""
+
+_HEAD_AND_PAGE = (*HEAD_FIELDS, "pageSeq")
 _FINEST_BITS = 24
 """Sixteen million intervals: what is still too large then is a few learners' who lie side by side."""
 
@@ -127,8 +131,8 @@ class Shards:
             return []
         paths = [segment_path(assignment_id, shard, seq) for seq in range(after + 1, last + 1)]
         found = await self._documents.get(paths)
-        if any(document is None for document in found):
-            return None
+        if any(document is None or not document.fields.get("body") for document in found):
+            return None  # joined with others, or in the archive, by now
         return [segment for document in found if document is not None for segment in read_segments(document)]
 
     async def append(self, state: ShardState, applied: Sequence[AnswerSubmitted], *, now: datetime) -> None:
@@ -177,6 +181,43 @@ class Shards:
         )
         versions = await self._documents.commit([segment, head])
         state.seq, state.digest, state.page_seq, state.version = seq, digest, page_seq, versions[-1]
+
+    async def advance(
+        self, state: ShardState, applied: Sequence[AnswerSubmitted]
+    ) -> list[AnswerSubmitted] | None:
+        """
+        Bring *state* up to date after a lost race, and return which of *applied* are still new.
+
+        *applied* are in ``state.registers``, though nobody has committed them. Reads the head without its
+        page, and what others have appended, instead of the whole shard. None: *state* is of no use and must
+        be loaded again, because more has happened than a few segments.
+        """
+        grading = state.registers.grading
+        [head] = await self._documents.get(
+            [head_path(grading.assignment_id, state.shard)], only=_HEAD_AND_PAGE
+        )
+        if head is None or head.fields.get("splitBits"):
+            return None
+        seq = head.fields["seq"]
+        if not state.seq < seq <= state.seq + _FEW_SEGMENTS:
+            return None
+        tail = await self._tail(grading.assignment_id, state.shard, state.seq, seq)
+        if tail is None:
+            return None
+        digest = state.digest
+        ours = {event.event_id: event for event in applied}
+        for segment in tail:
+            digest = segments.chain(digest, segment.packed)
+            events = segments.unpack(segment.packed)
+            state.registers.fold(events)
+            for event in events:
+                if ours.pop(event.event_id, event) != event:
+                    return None  # of two that claim to be the same, the register has the one not on record
+        if digest != head.fields["digest"] or state.registers.events != head.fields["events"] + len(ours):
+            return None
+        state.seq, state.digest, state.version = seq, digest, head.version
+        state.page_seq = head.fields["pageSeq"]
+        return list(ours.values())
 
     async def split(self, state: ShardState, by_bits: int) -> list[ShardState]:
         """

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from shared import metrics
-from shared.documents.base import Create
+from shared.documents.base import Create, Replace
 from shared.documents.memory import MemoryDocuments
 from shared.documents.metering import bill, charge
 from shared.errors import Conflict, NotFound, PreconditionLost, Unavailable
@@ -487,6 +487,109 @@ class TestRaces:
         assert (await work.state()).registers.events == 3
         assert counted("merge_commits", outcome="lost") - lost == len(expected) - 1
         assert counted("merge_commits", outcome="done") - done == 3
+
+    async def race(self, work, *, missed=1):
+        """Let another worker merge *missed* times what this one has not seen; what this one then reads."""
+        await work.merge(answer(1))
+        other = work.another()
+        for number in range(missed):
+            await work.merge(answer(100 + number), merger=other)
+        get, reads = work.store.get, []
+
+        async def noted(paths, *, only=None):
+            if "/shards/" in paths[0]:
+                reads.append((list(paths), only and sorted(only)))
+            return await get(paths, only=only)
+
+        work.store.get = noted
+        return reads
+
+    @in_virtual_time
+    async def test_after_a_lost_race_it_reads_what_was_appended_and_no_page(self):
+        work = await Work(merge_seconds=0.0).open()
+        reads = await self.race(work, missed=8)
+        await work.merge(answer(2))
+        head, tail = reads
+        assert head == ([HEAD], ["digest", "events", "pageSeq", "seq", "splitBits", "sums"])
+        assert tail == ([f"{HEAD}/segments/{seq:010d}" for seq in range(2, 10)], None)
+        state = await work.state()
+        assert (state.registers.events, state.seq) == (10, 10)
+        # What it knows is the shard as it is stored.
+        kept = work.merger._states["exam", WHOLE]
+        assert (kept.seq, kept.digest, kept.version) == (state.seq, state.digest, state.version)
+        assert kept.registers.encode() == state.registers.encode()
+        assert kept.registers.sums.encode() == state.registers.sums.encode()
+
+    @in_virtual_time
+    async def test_what_another_has_merged_meanwhile_is_not_merged_again(self):
+        work = await Work(merge_seconds=0.0).open()
+        await self.race(work, missed=2)
+        again = counted("answers_repeated")
+        work.store.log.clear()
+        await work.merge(answer(100), answer(2))
+        assert [part.count for part in (await segments_of(work))[3:]] == [1]
+        assert counted("answers_repeated") - again == 1
+        await work.merge(answer(101))
+        assert (await work.state()).registers.events == 4
+        assert await work.pending() == []
+
+    @in_virtual_time
+    async def test_where_all_was_merged_by_another_nothing_is_written(self):
+        work = await Work(merge_seconds=0.0).open()
+        await self.race(work)
+        await work.merge(answer(100))
+        assert (await work.state()).seq == 2
+        assert work.merger._states["exam", WHOLE].seq == 2
+
+    @in_virtual_time
+    async def test_whoever_missed_more_loads_the_shard_again(self):
+        work = await Work(merge_seconds=0.0).open()
+        reads = await self.race(work, missed=9)
+        await work.merge(answer(2))
+        assert [only is None for _, only in reads] == [False, True]
+        assert (await work.state()).registers.events == 11
+
+    @in_virtual_time
+    async def test_where_segments_were_joined_it_loads_the_shard_again(self):
+        work = await Work(merge_seconds=0.0).open()
+        reads = await self.race(work, missed=2)
+        await work.store.delete_each([f"{HEAD}/segments/0000000002"])
+        await work.merge(answer(2))
+        assert [only is None for _, only in reads] == [False, True, True]
+        assert (await work.state()).registers.events == 4
+
+    @in_virtual_time
+    async def test_where_segments_were_archived_it_loads_the_shard_again(self):
+        work = await Work(merge_seconds=0.0).open()
+        reads = await self.race(work, missed=2)
+        [segment] = await MemoryDocuments.get(work.store, [f"{HEAD}/segments/0000000002"])
+        await work.store.commit([Replace(segment.path, {"body": b"", "archive": "x"}, segment.version)])
+        await work.merge(answer(2))
+        assert [only is None for _, only in reads] == [False, True, True]
+        assert (await work.state()).registers.events == 4
+
+    @in_virtual_time
+    async def test_of_two_answers_that_claim_to_be_the_same_the_one_on_record_counts(self):
+        work = await Work(merge_seconds=0.0).open()
+        reads = await self.race(work)
+        other = answer(100, text=canonical(forms.ANSWERS[QUESTION][1]))
+        assert other.event_id == answer(100).event_id
+        await work.merge(other, answer(2))
+        assert [only is None for _, only in reads] == [False, True, True]
+        kept, stored = work.merger._states["exam", WHOLE], await work.state()
+        assert kept.registers.encode() == stored.registers.encode()
+        assert kept.registers.sums.encode() == stored.registers.sums.encode()
+        [attempt] = kept.registers.rows["s-100"].attempts[0]
+        assert attempt.credit == GRADING.grade(0, ANSWER)[0]
+
+    @in_virtual_time
+    async def test_a_segment_that_does_not_follow_is_not_built_upon(self):
+        work = await Work(merge_seconds=0.0).open()
+        reads = await self.race(work)
+        work.merger._states["exam", WHOLE].digest = "0" * 64
+        await work.merge(answer(2))
+        assert [only is None for _, only in reads] == [False, True, True]
+        assert (await work.state()).registers.events == 3
 
     @in_virtual_time
     async def test_it_gives_up_after_ten_tries_and_the_answers_stay(self):
