@@ -213,6 +213,48 @@ def test_a_teacher_tries_a_rubric_and_sees_first_what_it_costs(
     expect(panel.locator("table")).to_have_count(0)
 
 
+@pytest.mark.parametrize("locale", ["en-GB", "he-IL"])
+def test_a_teacher_tries_a_rubric_of_their_own(
+    windows: Windows, quiz: Quiz, running: Stack, locale: str
+) -> None:
+    about = {"assignmentId": quiz.assignment_id, "questionId": quiz.questions["Sky"]}
+    running.call("submit_answer", {**about, "answer": {"text": "It scatters blue."}}, running.students[0])
+    quiz.comes_to_count(1)
+
+    english = locale == "en-GB"
+    page = windows(locale=locale, bypass_csp=True).sign_in(running.teacher, quiz)
+    panel = page.get_by_test_id("pilot")
+    panel.locator("select").first.select_option(label="Sky")
+    draft = panel.get_by_test_id("draft")
+    add = draft.get_by_role("button", name="Add a criterion" if english else "הוספת קריטריון")
+    for _ in range(3):
+        add.click()
+    first, second, third = draft.get_by_role("group").all()
+    name = "Name" if english else "שם"
+    expect(third.get_by_label(name)).to_be_focused()
+    second.get_by_role("button").click()
+    expect(draft.get_by_role("group")).to_have_count(2)
+    expect(draft.get_by_role("button", name="2").last).to_be_focused()
+    show = panel.get_by_role("button", name="Show the cost" if english else "הצגת העלות")
+    show.click()
+    expect(panel.get_by_test_id("pilot-estimate")).to_have_count(0)  # the browser asks for names first
+    first, second = draft.get_by_role("group").all()
+    first.get_by_label(name).fill("Names the cause")
+    first.get_by_label("What to look for" if english else "מה לחפש").fill("Scattering is named.")
+    second.get_by_label(name).fill("Own words")
+    second.get_by_label("Points at most" if english else "נקודות לכל היותר").fill("2")
+    show.click()
+    expect(panel.get_by_test_id("pilot-estimate")).to_contain_text("$")
+    assert violations(page) == ""
+    panel.get_by_role("button", name="Try it now" if english else "להריץ עכשיו").click()
+    status = panel.get_by_role("status").first
+    expect(status).to_have_text("Done." if english else "הסתיים.", timeout=30_000)
+    criteria = panel.locator("tbody").first
+    expect(criteria.locator("th")).to_have_text(["Names the cause", "Own words"])
+    second.get_by_label(name).fill("Other words")
+    expect(panel.locator("table")).to_have_count(0)  # what is shown was of another rubric
+
+
 def test_nobody_is_asked_to_try_a_rubric_where_there_is_none(windows: Windows, running: Stack) -> None:
     quiz = running.assignment("::Sum:: 2 + 2 is {#4}", title="Numbers")
     page = windows().sign_in(running.teacher, quiz)
@@ -225,13 +267,18 @@ def test_a_teacher_sees_what_the_course_spends_on_models(
 ) -> None:
     about = {"assignmentId": quiz.assignment_id, "questionId": quiz.questions["Sun"]}
     running.call("chat", about, running.students[2])
-    page = windows().sign_in(running.teacher, quiz)
+    written = {"assignmentId": quiz.assignment_id, "questionId": quiz.questions["Sky"]}
+    answer = {"text": "Because the air scatters blue most."}
+    event_id = running.call("submit_answer", {**written, "answer": answer}, running.students[2])["eventId"]
+    running.call("evaluate_answer", {**written, "eventId": event_id}, running.students[2])
+    page = windows(bypass_csp=True).sign_in(running.teacher, quiz)
     panel = page.get_by_test_id("spend")
     panel.get_by_role("button", name="Show spending").click()
     expect(panel.get_by_test_id("spend-ceiling")).to_contain_text("$")
     expect(panel.locator("tbody")).to_contain_text("chat")
     panel.get_by_role("button", name="Where it could cost less").click()
-    tip = panel.get_by_test_id("advice").get_by_role("listitem").filter(has_text="LECTERN_ARCHIVE_URL")
-    expect(tip).to_contain_text("Old answers stay in Firestore.")
+    tip = panel.get_by_test_id("advice").get_by_role("listitem").filter(has_text="evaluate_answer")
+    expect(tip).to_contain_text("A smaller model would have cost less.")
+    expect(tip).to_contain_text("about $0.00")
     expect(tip).to_contain_text("For whoever runs the deployment")
     assert violations(page) == ""

@@ -5,6 +5,7 @@ import { fill, h, newId, say } from "./dom";
 import { Tile } from "./figures";
 import { dollars, number, percent, t, type Word } from "./i18n";
 import { emptyNotice, errorNotice, loadingNotice } from "./notices";
+import { RubricDraft } from "./rubric";
 import type { Session } from "./session";
 
 const SAMPLE_SIZES = [5, 10, 25] as const;
@@ -48,6 +49,7 @@ export function pilotPanel(session: Session, assignment: AssignmentForm): HTMLEl
         assignmentId,
         questionId: question.value,
         sampleSize: Number(size.value),
+        rubric: draft.criteria,
       });
       if (mine === turn) showPreview(found);
     } catch (error) {
@@ -62,6 +64,7 @@ export function pilotPanel(session: Session, assignment: AssignmentForm): HTMLEl
   };
   question.addEventListener("change", forget);
   size.addEventListener("change", forget);
+  const draft = new RubricDraft(forget);
 
   const showPreview = (found: PilotPreview): void => {
     if (found.answers === 0) {
@@ -123,10 +126,15 @@ export function pilotPanel(session: Session, assignment: AssignmentForm): HTMLEl
     h("p", { class: "hint" }, t("pilotNote")),
     h(
       "form",
-      { class: "row fields", onsubmit: (event) => void preview(event) },
-      h("div", { class: "field" }, h("label", { for: question.id }, t("question")), question),
-      h("div", { class: "field" }, h("label", { for: size.id }, t("pilotSize")), size),
-      h("button", { type: "submit" }, t("pilotPreview")),
+      { onsubmit: (event) => void preview(event) },
+      h(
+        "div",
+        { class: "row fields" },
+        h("div", { class: "field" }, h("label", { for: question.id }, t("question")), question),
+        h("div", { class: "field" }, h("label", { for: size.id }, t("pilotSize")), size),
+        h("button", { type: "submit" }, t("pilotPreview")),
+      ),
+      draft.element,
     ),
     status,
     body,
