@@ -744,9 +744,22 @@ class TestSplitting:
         for students, step in ((0, 1.0), (1999, 1.0), (2000, 2.0), (9000, 2.0)):
             work.merger.figures._progress["exam"].students = students
             state.written_at, before = float("-inf"), 10.0 * step
-            state.written_at = due = work.merger._next_merge("exam", state, before)
+            due = work.merger._next_merge("exam", state, before)
             assert before <= due < before + step
+            # Each assignment has moments of its own, lest all be merged at once.
+            assert due % step == pytest.approx(step * position("exam") / 2**64)
+            state.written_at = due
             assert work.merger._next_merge("exam", state, due) == pytest.approx(due + step)
+
+    @in_virtual_time
+    async def test_a_slow_commit_does_not_make_a_part_miss_its_step(self):
+        work = await Work(page_bytes=700, merge_seconds=2.0, rollup_seconds=0.0).open()
+        await work.merge(*(answer(n) for n in range(11)))
+        state = next(state for (_, shard), state in work.merger._states.items() if shard.bits)
+        moment = work.merger._next_merge("exam", state, 100.0)
+        for late, following in ((0.0, 2.0), (0.49, 2.0), (0.51, 4.0)):
+            state.written_at = moment + late
+            assert work.merger._next_merge("exam", state, moment) == pytest.approx(moment + following)
 
     @in_virtual_time
     async def test_pages_of_parts_are_written_in_turn(self):
