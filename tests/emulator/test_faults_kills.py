@@ -119,7 +119,7 @@ async def test_processes_told_to_end_end_in_time_and_lose_nothing(fleet, documen
 @pytest.mark.parametrize("name", ["marker-in-a-second-commit", "no-register", "deleted-before-the-segment"])
 async def test_the_naive_variant_is_caught(tmp_path, emulators, name):
     async def search():
-        for seed in range(8):
+        for seed in range(20):  # one or two show it mostly; of one in ten searches, eight did not
             project = f"demo-{uuid.uuid4().hex[:12]}"
             documents = FirestoreDocuments(
                 project=project, database="(default)", emulator_host=emulators.firestore
