@@ -153,6 +153,7 @@ async def ingest_answers(message: Message, services: Services) -> None:
     await _ring(recorded, receipt, services)
 
 
+# As of ``merge_answers``: requests mostly wait for each other.
 @endpoint.created("browserAnswers/{eventId}", capacity=Capacity(concurrency=500))
 async def on_answer_created(document: CreatedDocument, services: Services) -> None:
     """Merge an answer that a browser wrote to Firestore itself."""

@@ -21,8 +21,12 @@ _CACHEABLE_TOKENS = 1024
 """Shorter prompts are not kept by OpenAI: https://developers.openai.com/api/docs/guides/prompt-caching"""
 
 _ENOUGH_CALLS = 20
+"""Fewer calls tell nothing about how a cache does."""
+
 _CACHED = 0.5
 _REPLIES = 0.5
+"""Of a prompt's tokens, and of a task's cost: a half of them is what the rules ask about."""
+
 _LESSONS = frozenset({"generate_skeleton", "generate_step"})
 _DAY_SECONDS = 86_400
 

@@ -45,6 +45,8 @@ _SPLIT_BITS = 2
 _CROWD = 4 * _MOST_TOGETHER
 _DEADLINE_SECONDS = 45.0
 _LONGEST_STEP = 2
+"""So many times its usual rest a shard of a split assignment has, where that is shown less often anyway."""
+
 _EARLY = 0.25
 """How much of its rest a shard may lack, lest a slow commit make it miss every other step."""
 
