@@ -22,8 +22,7 @@ check: environment  ## Lint, format, types, import contracts, generated files
 	npx --no-install tsc --noEmit -p web
 
 bench: environment  ## The ratios, as a table and bench/results.json
-	@# Processes are started while gRPC is at work; its handlers of forks now and then abort the child.
-	@GRPC_ENABLE_FORK_SUPPORT=0 exec env -u PYTHONDONTWRITEBYTECODE $(RUN) -m tests.bench
+	@exec env -u PYTHONDONTWRITEBYTECODE $(RUN) -m tests.bench
 
 soak: environment  ## The release column of docs/reliability.md; goes on where it was interrupted
 	@exec $(RUN) -m tests.soak $(SOAK)

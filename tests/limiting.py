@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local.processes import die_with_parent
+from local.processes import tethered
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -43,11 +43,10 @@ class Asking:
     def start(self):
         """A process, ready to begin."""
         process = subprocess.Popen(
-            self._command,
+            tethered(*self._command),
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            preexec_fn=die_with_parent,
         )
         assert process.stdout.readline() == b"ready\n"
         return process

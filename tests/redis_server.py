@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from local.processes import die_with_parent
+from local.processes import tethered
 
 
 @contextmanager
@@ -22,10 +22,9 @@ def redis_server() -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         with subprocess.Popen(
-            [program, *options, "--dir", folder],
+            tethered(program, *options, "--dir", folder),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            preexec_fn=die_with_parent,
         ) as process:
             try:
                 _wait(port, process)

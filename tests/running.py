@@ -10,17 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from local.ports import is_free
-from local.processes import die_with_parent
+from local.processes import tethered
 
 ROOT = Path(__file__).resolve().parent.parent
 _START_SECONDS = 180
 _END_SECONDS = 20
 
 
-def _as_from_a_terminal() -> None:
-    """Ctrl-C ends it, even if whoever started the tests ignores it, as a shell's background jobs do."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    die_with_parent()
+# Ctrl-C ends it, even if whoever started the tests ignores it, as a shell's background jobs do.
+_AS_FROM_A_TERMINAL = ("env", "--default-signal=INT")
 
 
 class LocalRun:
@@ -32,13 +30,12 @@ class LocalRun:
         fixed = {"LECTERN_LOCAL": str(folder), "LECTERN_PORT": "0", "PYTHONPATH": str(ROOT)}
         with self._output.open("w") as output:
             self.process = subprocess.Popen(
-                command or [sys.executable, "-m", "local"],
+                tethered(*_AS_FROM_A_TERMINAL, *(command or [sys.executable, "-m", "local"])),
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 env={**os.environ, **fixed, **environ},
-                preexec_fn=_as_from_a_terminal,
                 start_new_session=True,
             )
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 import uvloop
 
-from local.processes import die_with_parent
+from local.processes import tethered
 from tests.bench import asking, material, serving
 from tests.bench.report import Report
 
@@ -52,17 +52,12 @@ def process(
 ) -> Iterator[int]:
     """Run *command* on *cores* until the block ends; it listens on *port*."""
 
-    def in_the_child() -> None:
-        die_with_parent()
-        os.sched_setaffinity(0, cores)
-
     running = subprocess.Popen(
-        command,
+        tethered("taskset", "--cpu-list", ",".join(map(str, cores)), *command),
         cwd=serving.ROOT,
         env=env or dict(os.environ),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        preexec_fn=in_the_child,
         start_new_session=True,
     )
     try:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from google.cloud import firestore
 
-from local.processes import die_with_parent
+from local.processes import tethered
 from shared import metrics
 from shared.documents.base import Create
 from shared.documents.firestore import FirestoreDocuments
@@ -208,18 +208,13 @@ async def _workers(
     env = serving.environment(emulators, project)
     processes = [
         await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tests.bench.merging",
-            project,
-            str(count // 40),
+            *tethered(sys.executable, "-m", "tests.bench.merging", project, str(count // 40)),
             f"{number}:{workers}" if racing else "0:1",
             *(names if racing else names[number::workers]),
             cwd=serving.ROOT,
             env=env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            preexec_fn=die_with_parent,
         )
         for number in range(workers)
     ]
@@ -242,16 +237,10 @@ async def _under_load(emulators: dict[str, str], report: Report, count: int) -> 
     store = material.documents(emulators, project)
     names = [await material.assignment(store, f"exam-{n}") for n in range(10)]
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.bench.offering",
-        project,
-        str(count // 10),
-        *names,
+        *tethered(sys.executable, "-m", "tests.bench.offering", project, str(count // 10), *names),
         cwd=serving.ROOT,
         env=serving.environment(emulators, project),
         stdout=subprocess.PIPE,
-        preexec_fn=die_with_parent,
         limit=16 * 1024 * 1024,
     )
     worker = material.merger(store)

@@ -36,7 +36,7 @@ from google.cloud import firestore
 
 from local.emulators import choose_ports, start
 from local.ports import Ports
-from local.processes import children, die_with_parent
+from local.processes import children, tethered
 from shared.ledger.accepting import PendingAnswers
 from tests.bench import material
 from tests.bench.report import ROOT
@@ -182,12 +182,11 @@ async def measure(designs: list[str], seconds: float) -> None:
                 at = choose_ports(Ports())
                 await start(started, at)
                 process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    *("-m", "tests.bench.naive", "--one", name, str(users), "--seconds", str(seconds)),
+                    *tethered(sys.executable, "-m", "tests.bench.naive"),
+                    *("--one", name, str(users), "--seconds", str(seconds)),
                     cwd=ROOT,
                     env={**os.environ, **at.environment()},
                     stdout=asyncio.subprocess.PIPE,
-                    preexec_fn=die_with_parent,
                 )
                 printed, _ = await process.communicate()
         row = json.loads(printed.splitlines()[-1])

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from local.processes import die_with_parent
+from local.processes import tethered
 
 ROOT = Path(__file__).resolve().parents[2]
 RECEIPT_KEY = "a key for receipts, for the bench only, 32+"
@@ -47,12 +47,11 @@ def served(
     """Serve *target* of *source*, and yield the port; the process, noted in *pids*, ends with the block."""
     port = free_port()
     process = subprocess.Popen(
-        command(target, source, port),
+        tethered(*command(target, source, port)),
         cwd=source.parent,
         env=dict(env),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        preexec_fn=die_with_parent,
     )
     if pids is not None:
         pids.append(process.pid)

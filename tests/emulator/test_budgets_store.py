@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from local.processes import die_with_parent
+from local.processes import tethered
 from shared.budgets.base import Payer, Scope
 from shared.budgets.ladder import Ceilings
 from shared.budgets.leases import LeasedBudgets
@@ -77,11 +77,10 @@ class Spender:
 
     def _started(self):
         return subprocess.Popen(
-            self._command,
+            tethered(*self._command),
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            preexec_fn=die_with_parent,
         )
 
     def close(self):

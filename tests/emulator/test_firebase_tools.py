@@ -16,7 +16,7 @@ import pytest
 
 import main
 from local.ports import HOST, Ports
-from local.processes import die_with_parent
+from local.processes import tethered
 from shared.edge import registry
 from shared.edge.registry import ClientCall, DocumentTrigger, PassThrough, ScheduleTrigger, TopicTrigger
 from tests.running import ROOT
@@ -81,13 +81,15 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = folder / "log"
     with path.open("w") as output:
         process = subprocess.Popen(
-            ["node", ROOT / "node_modules/.bin/firebase", "emulators:start", "--only", "functions,auth"],
+            tethered(
+                *("node", ROOT / "node_modules/.bin/firebase"),
+                *("emulators:start", "--only", "functions,auth"),
+            ),
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             env={**os.environ, "FIREBASE_CLI_DISABLE_UPDATE_CHECK": "1", "NO_UPDATE_NOTIFIER": "1"},
-            preexec_fn=die_with_parent,
             start_new_session=True,
         )
     try:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.processes import die_with_parent
+from local.processes import tethered
 from shared import metrics
 from shared.caching import build
 from shared.caching.base import Kept
@@ -321,10 +321,10 @@ async def test_five_hundred_in_four_processes_make_one_call_upstream(backend, tu
     else:
         emulators, project = request.getfixturevalue("emulators"), request.getfixturevalue("project_id")
         environment |= {**emulators.environment(), "GOOGLE_CLOUD_PROJECT": project}
-    command = [sys.executable, str(ROOT / "tests/gateway/asking.py"), "125", f"why, {os.getpid()}?"]
+    command = tethered(sys.executable, ROOT / "tests/gateway/asking.py", "125", f"why, {os.getpid()}?")
     processes = [
         subprocess.Popen(  # noqa: ASYNC220  it is not waited for
-            command, env=environment, stdout=subprocess.PIPE, preexec_fn=die_with_parent
+            command, env=environment, stdout=subprocess.PIPE
         )
         for _ in range(4)
     ]

@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from local.processes import die_with_parent
+from local.processes import tethered
 from shared.budgets.base import Payer
 from shared.budgets.ladder import Ceilings
 from shared.budgets.memory import MemoryBudgets
@@ -96,10 +96,9 @@ async def test_five_hundred_streams_in_four_processes_are_one_call(backend, tuto
     script = str(ROOT / "tests/gateway/streaming_instance.py")
     processes = [
         subprocess.Popen(  # noqa: ASYNC220  it is not waited for
-            [sys.executable, script, "125", "50", f"why, {os.getpid()}?"],
+            tethered(sys.executable, script, "125", "50", f"why, {os.getpid()}?"),
             env=environment,
             stdout=subprocess.PIPE,
-            preexec_fn=die_with_parent,
         )
         for _ in range(4)
     ]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from local.processes import die_with_parent
+from local.processes import tethered
 from shared.budgets.base import Payer
 from shared.budgets.ladder import Ceilings
 from shared.budgets.memory import MemoryBudgets
@@ -138,10 +138,9 @@ async def test_five_hundred_outlines_in_four_processes_are_one_call(
     script = str(ROOT / "tests/gateway/outlining_instance.py")
     processes = [
         subprocess.Popen(  # noqa: ASYNC220  it is not waited for
-            [sys.executable, script, "125", "50", course_id, id_token("teacher")],
+            tethered(sys.executable, script, "125", "50", course_id, id_token("teacher")),
             env=environment,
             stdout=subprocess.PIPE,
-            preexec_fn=die_with_parent,
         )
         for _ in range(4)
     ]

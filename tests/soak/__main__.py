@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from local.processes import die_with_parent
+from local.processes import tethered
 from tests.faults.figures import VARIABLE
 
 ROOT = Path(__file__).parents[2]
@@ -220,7 +220,7 @@ def run(unit: Unit, number: int, running: set[subprocess.Popen[str]]) -> dict[st
     figures.unlink(missing_ok=True)
     began = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, *unit.arguments],
+        tethered(sys.executable, *unit.arguments),
         cwd=ROOT,
         env={**os.environ, **unit.environment, VARIABLE: str(figures)},
         stdin=subprocess.DEVNULL,
@@ -228,7 +228,6 @@ def run(unit: Unit, number: int, running: set[subprocess.Popen[str]]) -> dict[st
         stderr=subprocess.STDOUT,
         text=True,
         process_group=0,
-        preexec_fn=die_with_parent,
     )
     running.add(process)
     output, _ = process.communicate()
