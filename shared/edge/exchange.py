@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
@@ -74,15 +74,26 @@ _UNSUPPORTED_MEDIA_TYPE = 415
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
+class Taken(NamedTuple):
+    """What a call took of the limits that all instances count: *uid* and *address*, and what they said."""
+
+    uid: str
+    address: str
+    verdict: Verdict
+
+
 @dataclass
 class Exchange:
     """
     One request on its way through the border.
 
-    ``callable_envelope`` once its body said so, ``rate`` once a limit was asked: the tightest. *give_back*
-    returns what all instances count of it, where no model was asked. *goes_on* says that the reply is not
-    over when it is returned: whoever sends the rest of it calls ``finish`` at its end, and charges what it
-    costs until then within ``still_billed``.
+    ``callable_envelope`` once its body said so, ``rate`` once a limit was asked: the tightest. *taken* goes
+    back where no model was asked. *goes_on* says that the reply is not over when it is returned: whoever
+    sends the rest of it calls ``finish`` at its end, and charges what it costs until then within
+    ``still_billed``.
+
+    Nothing in it may lead back to it: a cycle for each request keeps the garbage collector busier than the
+    requests keep the process.
 
     *streams* says that the caller reads server-sent events: the Firebase SDK looks at nothing else then,
     so that errors are events, too, and the status is 200; *outcome* is the status that it would have been.
@@ -95,7 +106,7 @@ class Exchange:
     spent: Bill
     callable_envelope: bool = False
     rate: Verdict | None = None
-    give_back: Callable[[], Awaitable[None]] | None = None
+    taken: Taken | None = None
     goes_on: bool = False
     streams: bool = False
     outcome: int = 0
@@ -220,8 +231,8 @@ async def attempted(exchange: Exchange, work: Awaitable[ResultT]) -> ResultT | F
                 extra={"function": exchange.deployment.name, "code": type(error).__name__},
                 exc_info=error,
             )
-        if isinstance(error, BudgetSpent | LeftAlone) and exchange.give_back is not None:
-            await exchange.give_back()
+        if isinstance(error, BudgetSpent | LeftAlone) and exchange.taken is not None:
+            await _give_back(exchange, exchange.taken)
         return Failed(error)
     except Exception as error:  # noqa: BLE001  the one place where the unforeseen ends
         log.error(
@@ -306,7 +317,7 @@ async def signed_in(exchange: Exchange, provided: Services) -> Principal:
     mine = await rates.of_user(rate, principal.uid, address, provided)
     _within(exchange, mine)
     if mine is not None and rate.shared:
-        exchange.give_back = functools.partial(_given_back, exchange, principal.uid, address, mine, provided)
+        exchange.taken = Taken(principal.uid, address, mine)
     if exchange.deployment.role is Role.TEACHER and not principal.is_teacher:
         message = "only teachers may do this"
         raise NotAllowed(message)
@@ -328,10 +339,11 @@ def _within(exchange: Exchange, verdict: Verdict | None) -> None:
         raise TooManyRequests(message, retry_after_seconds=verdict.retry_after_seconds)
 
 
-async def _given_back(exchange: Exchange, uid: str, address: str, mine: Verdict, provided: Services) -> None:
+async def _give_back(exchange: Exchange, taken: Taken) -> None:
     """Return the points of a call that was refused; what cannot be returned runs out."""
+    rate, mine = exchange.deployment.rate, taken.verdict
     try:
-        done = await rates.give_back(exchange.deployment.rate, uid, address, mine.taken, provided)
+        done = await rates.give_back(rate, taken.uid, taken.address, mine.taken, services())
     except LecternError as error:
         log.warning("points_not_returned", extra={"count": 1}, exc_info=error)
         return

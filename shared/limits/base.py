@@ -106,20 +106,32 @@ class Standing(NamedTuple):
 
 def verdict(standings: Sequence[Standing]) -> Verdict:
     """Tell the tightest: of those that refuse the one with the longest wait, else the one with least left."""
-    refusing = [each for each in standings if each.wait > 0]
-    if refusing:
-        told = max(refusing, key=lambda each: each.wait)
-    else:
-        told = min(standings, key=lambda each: (each.limit.points - each.used) / each.limit.points)
-    return verdict_of(told)._replace(taken=tuple(each.taken for each in standings))
+    told = standings[0]
+    for each in standings[1:]:
+        if each.wait > told.wait or (
+            each.wait == told.wait == 0 and each.used * told.limit.points > told.used * each.limit.points
+        ):
+            told = each
+    return _told(told, tuple([each.taken for each in standings]))
 
 
 def verdict_of(told: Standing) -> Verdict:
     """What one limit says by itself: a call is refused while its cost does not fit."""
-    limit = told.limit
-    left = limit.points - told.used
+    return _told(told, (told.taken,))
+
+
+def _told(told: Standing, taken: tuple[int, ...]) -> Verdict:
+    limit, used, wait, reset, _ = told
+    left = limit.points - used
+    # Whole seconds, rounded up: who comes back then is not too early.
     return Verdict(
-        told.wait <= 0, limit.name, limit.points, max(left, 0), _up(told.reset), _up(told.wait), (told.taken,)
+        wait <= 0,
+        limit.name,
+        limit.points,
+        max(left, 0),
+        -(-reset // MICROSECONDS),
+        -(-wait // MICROSECONDS),
+        taken,
     )
 
 
@@ -128,8 +140,3 @@ def tighter(one: Verdict, other: Verdict) -> Verdict:
     if one.allowed is not other.allowed:
         return other if one.allowed else one
     return one if one.remaining * other.limit < other.remaining * one.limit else other
-
-
-def _up(microseconds: int) -> int:
-    """Whole seconds, rounded up: who comes back then is not too early."""
-    return -(-microseconds // MICROSECONDS)

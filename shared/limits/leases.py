@@ -410,14 +410,16 @@ def _has(key: _Key, limit: Limit, now: int) -> bool:
 
 def _standing(key: _Key, limit: Limit, now: int, *, taken: bool = False) -> Standing:
     """How a limit stands, as far as this process knows; points that it holds are free."""
-    lent = key.left if key.ends > now else 0
-    counting, all_free_at = key.known.standing(limit, now)
-    used = max(counting - lent, 0)
+    known = key.known
+    counting, all_free_at = known.standing(limit, now)
+    used = max(counting - key.left, 0) if key.ends > now else counting
     reset = max(all_free_at - now, 0)
+    if taken:
+        return Standing(limit, used, 0, reset, key.number)
     wait = 0
-    if not taken and not _has(key, limit, now):
-        wait = max(key.known.slots.free_at(limit, limit.cost), key.denied_until, now + 1) - now
-    return Standing(limit, used, wait, reset, key.number if taken else 0)
+    if not _has(key, limit, now):
+        wait = max(known.slots.free_at(limit, limit.cost), key.denied_until, now + 1) - now
+    return Standing(limit, used, wait, reset)
 
 
 def _retrieved(flight: "asyncio.Task[None]") -> None:
