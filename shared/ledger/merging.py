@@ -10,7 +10,7 @@ import contextlib
 import functools
 import math
 import random
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,6 +26,7 @@ from shared.learning.assignments import Grading
 from shared.learning.registers import Folded, Refused
 from shared.learning.sharding import LINE_BITS, WHOLE, Shard, position
 from shared.ledger.base import REJECTED, pending_path
+from shared.ledger.remembered import Remembered
 from shared.ledger.rolling_up import RollUp, Totals
 from shared.ledger.shards import HasSplit, Shards, ShardState
 
@@ -40,7 +41,6 @@ _REFUSED_TOGETHER = 50
 _TRIES = 10
 _PAUSE_SECONDS = 0.02
 _MOST_FINISHING = 4
-_KEPT_SHARDS = 512
 _SPLIT_BITS = 2
 _CROWD = 4 * _MOST_TOGETHER
 _DEADLINE_SECONDS = 45.0
@@ -122,7 +122,7 @@ class Merger:
         self._shards = Shards(self._documents)
         self._alone = Shards(documents)
         self._lanes: dict[tuple[str, Shard], _Lane] = {}
-        self._states: OrderedDict[tuple[str, Shard], ShardState] = OrderedDict()
+        self._states = Remembered()
         self._splits: dict[tuple[str, Shard], int] = {}
         self.figures = RollUp(
             self._documents,
@@ -336,7 +336,7 @@ class Merger:
     ) -> Folded | None:
         """None: the shard has been split, and its children want the events."""
         key = (assignment_id, shard)
-        state, folded = self._states.pop(key, None), None
+        state, folded = self._states.take(key), None
         for attempt in range(_TRIES):
             if attempt:
                 await asyncio.sleep(_PAUSE_SECONDS * 2 ** min(attempt, 5) * self._jitter())
@@ -362,7 +362,7 @@ class Merger:
                 continue
             if folded.applied:
                 metrics.merge_commits.labels("done").inc()
-            self._keep(key, state)
+            self._states.keep(key, state)
             return folded
         message = "other workers kept being first"
         raise Unavailable(message)
@@ -394,11 +394,6 @@ class Merger:
             state = loaded
         return state, state.registers.fold(events)
 
-    def _keep(self, key: tuple[str, Shard], state: ShardState) -> None:
-        self._states[key] = state
-        while len(self._states) > _KEPT_SHARDS:
-            self._states.popitem(last=False)
-
     def _hand_down(self, assignment_id: str, shard: Shard, offers: list[_Offer]) -> None:
         for offer in offers:
             children = self._distribute(
@@ -409,14 +404,14 @@ class Merger:
 
     async def _split(self, assignment_id: str, state: ShardState) -> None:
         key = (assignment_id, state.shard)
-        self._states.pop(key, None)
+        self._states.take(key)
         try:
             children = await self._shards.split(state, _SPLIT_BITS)
         except (Conflict, PreconditionLost, Unavailable):
             return  # another worker wrote, or it is not known: the next merge loads the shard and sees
         self._splits[key] = _SPLIT_BITS
         for child in children:
-            self._keep((assignment_id, child.shard), child)
+            self._states.keep((assignment_id, child.shard), child)
 
     async def _forget(self, events: Sequence[AnswerSubmitted]) -> None:
         paths = list(dict.fromkeys(pending_path(event) for event in events))

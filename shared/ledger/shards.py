@@ -31,6 +31,11 @@ _BYTES_PER_ATTEMPT = 38
 _BYTES_PER_STUDENT = 32
 _SCAN = 200
 
+# What Python 3.11 takes, measured with tracemalloc over shards of 20 to 8,000 attempts.
+_MEMORY_PER_QUESTION = 250
+_MEMORY_PER_STUDENT = 700
+_MEMORY_PER_ATTEMPT = 320
+
 
 class BrokenChain(LecternError):
     """What is stored does not follow from what was stored before it: somebody must look."""
@@ -61,6 +66,16 @@ class ShardState:
     def page_bytes(self) -> int:
         """About how large its page is."""
         return _BYTES_PER_ATTEMPT * self.registers.events + _BYTES_PER_STUDENT * len(self.registers.rows)
+
+    @property
+    def memory_bytes(self) -> int:
+        """About how much memory it takes."""
+        registers = self.registers
+        return (
+            _MEMORY_PER_QUESTION * len(registers.grading.questions)
+            + _MEMORY_PER_STUDENT * len(registers.rows)
+            + _MEMORY_PER_ATTEMPT * registers.events
+        )
 
 
 @dataclass(frozen=True, slots=True)
