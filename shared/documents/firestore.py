@@ -309,7 +309,14 @@ def to_value(value: object) -> Any:
 def fill(target: Any, fields: Fields) -> None:
     """Put *fields* into a protobuf map of Values."""
     for name, value in fields.items():
-        _set(target[name], value)
+        # Nearly everything is one of these, and one call less for each is a third of the whole.
+        kind = type(value)
+        if (plain := _PLAIN.get(kind)) is not None:
+            setattr(target[name], plain, value)
+        elif kind is dict and value:
+            fill(target[name].map_value.fields, value)
+        else:
+            _set(target[name], value)
 
 
 def _set(target: Any, value: object) -> None:
