@@ -39,6 +39,7 @@ TESTS = {
         "tests/unit/learning/test_answers.py",
     ],
     "shared/catalog/catalog.py": ["tests/unit/test_catalog.py"],
+    "shared/catalog/fresh.py": ["tests/unit/test_fresh.py", "tests/unit/test_catalog.py"],
     "shared/limits/windows.py": ["tests/unit/limits/test_windows.py", "tests/unit/limits/test_memory.py"],
     "shared/budgets/ladder.py": [
         "tests/unit/budgets/test_ladder.py",
@@ -90,9 +91,6 @@ EQUIVALENT: dict[str, str] = {
     "shared/budgets/ladder.py _day: constant 0 of fold=0": "a midnight that comes twice ends no day earlier",
     "shared/budgets/ladder.py _day: constant 32 of days=32": "33 days end there, too",
     "shared/budgets/ladder.py _day: constant 1 of day=1 (2)": "32 days from the second end there, too",
-    "shared/catalog/catalog.py _Fresh.get: left out: self._kept.move_to_end(key)": (
-        "decides only which of 2,000 values is read anew first"
-    ),
     "shared/catalog/catalog.py Catalog.create_course: "
     "left out: self._courses.forget(course.course_id)": _NOT_KEPT,
     "shared/catalog/catalog.py Catalog.create_course: "

@@ -1,10 +1,8 @@
 """Reads and writes courses, memberships and assignments, for a principal who may."""
 
-import asyncio
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from pydantic import ConfigDict, TypeAdapter
 
@@ -18,6 +16,7 @@ from shared.catalog.base import (
     CourseRole,
     Membership,
 )
+from shared.catalog.fresh import Fresh
 from shared.documents.base import Create, Document, Documents, Find, Put, Replace
 from shared.errors import InvalidRequest, NotAllowed, NotFound, PreconditionLost
 from shared.identity.principal import Principal
@@ -31,40 +30,10 @@ _KEYS: TypeAdapter[tuple[AnswerKey, ...]] = TypeAdapter(tuple[AnswerKey, ...], c
 
 _HEADER_FIELDS = ("courseId", "title", "formVersion", "policy", "shardBits", "tutorOff")
 _FRESH_SECONDS = 30.0
-_MOST_KEPT = 2000
+_MOST_QUESTIONS = 24_000
+"""Of forms, and of keys, that are remembered: a question and its key take about 8 KiB."""
+
 _TRIES = 5
-
-ValueT = TypeVar("ValueT")
-
-
-class _Fresh(Generic[ValueT]):
-    """Values read not longer than some seconds ago; concurrent readers of one key share the read."""
-
-    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
-        self._seconds = seconds
-        self._clock = clock
-        self._kept: OrderedDict[Hashable, tuple[float, asyncio.Task[ValueT]]] = OrderedDict()
-
-    async def get(self, key: Hashable, read: Callable[[], Awaitable[ValueT]]) -> ValueT:
-        kept = self._kept.get(key)
-        if kept is not None:
-            until, task = kept
-            if not task.done():
-                return await asyncio.shield(task)
-            if self._clock() < until and _is_there(task):
-                return task.result()
-        task = asyncio.ensure_future(_awaited(read))
-        self._kept[key] = (self._clock() + self._seconds, task)
-        self._kept.move_to_end(key)
-        while len(self._kept) > _MOST_KEPT:
-            self._kept.popitem(last=False)
-        return await asyncio.shield(task)
-
-    def knows(self, key: Hashable) -> bool:
-        return key in self._kept
-
-    def forget(self, key: Hashable) -> None:
-        self._kept.pop(key, None)
 
 
 class _Header(NamedTuple):
@@ -87,15 +56,6 @@ class Asked(NamedTuple):
         return self.grading.keys[self.question.question_id]
 
 
-def _is_there(task: "asyncio.Task[Any]") -> bool:
-    # That something was missing is not remembered: it may have been created since.
-    return not task.cancelled() and task.exception() is None and task.result() is not None
-
-
-async def _awaited(read: Callable[[], Awaitable[ValueT]]) -> ValueT:
-    return await read()
-
-
 class Catalog:
     """
     The courses and assignments that a principal may see or teach.
@@ -110,11 +70,15 @@ class Catalog:
         """Keep them in *documents*; *clock* is monotonic, in seconds."""
         self._documents = documents
         self._now = now
-        self._courses: _Fresh[Course | None] = _Fresh(_FRESH_SECONDS, clock)
-        self._members: _Fresh[Membership | None] = _Fresh(_FRESH_SECONDS, clock)
-        self._headers: _Fresh[_Header | None] = _Fresh(_FRESH_SECONDS, clock)
-        self._forms: _Fresh[tuple[Question, ...]] = _Fresh(float("inf"), clock)
-        self._gradings: _Fresh[Grading] = _Fresh(float("inf"), clock)
+        self._courses: Fresh[Course | None] = Fresh(_FRESH_SECONDS, clock)
+        self._members: Fresh[Membership | None] = Fresh(_FRESH_SECONDS, clock)
+        self._headers: Fresh[_Header | None] = Fresh(
+            _FRESH_SECONDS, clock, room=_MOST_QUESTIONS, weigh=_questions_of_header
+        )
+        self._forms: Fresh[tuple[Question, ...]] = Fresh(float("inf"), clock, room=_MOST_QUESTIONS, weigh=len)
+        self._gradings: Fresh[Grading] = Fresh(
+            float("inf"), clock, room=_MOST_QUESTIONS, weigh=_questions_of_grading
+        )
 
     async def create_course(self, principal: Principal, course: Course) -> None:
         """
@@ -406,6 +370,14 @@ class Catalog:
             raise NotFound(_NO_ASSIGNMENT)
         stored: Any = form.fields["questions"]
         return _QUESTIONS.validate_python(stored)
+
+
+def _questions_of_header(header: _Header | None) -> int:
+    return len(header.assignment.questions) if header is not None else 1
+
+
+def _questions_of_grading(grading: Grading) -> int:
+    return len(grading.keys)
 
 
 _NO_COURSE = "there is no such course"

@@ -236,9 +236,8 @@ class Registers:
         registers are equal bytes.
         """
         questions = [question.question_id for question in self.grading.questions]
-        rank = [0] * len(questions)
-        for place, i in enumerate(sorted(range(len(questions)), key=questions.__getitem__)):
-            rank[i] = place
+        order = sorted(range(len(questions)), key=questions.__getitem__)
+        rank = sorted(range(len(questions)), key=order.__getitem__)
         students = sorted(self.rows)
         header = orjson.dumps({"v": 1, "questions": sorted(questions), "students": students})
         records = [
