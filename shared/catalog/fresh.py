@@ -22,8 +22,8 @@ class Fresh(Generic[ValueT]):
     """
     Values read not longer than some seconds ago; concurrent readers of one key share the read.
 
-    Each takes as much of the *room* as *weigh* says of it, but at least 1, as while it is being read, or where
-    there is nothing; what was asked for longest ago goes first.
+    Each takes as much of the *room* as *weigh* says of it, but at least 1, as while it is being read or
+    where there is nothing; what was asked for longest ago goes first.
     """
 
     def __init__(
