@@ -372,8 +372,8 @@ class Catalog:
         return _QUESTIONS.validate_python(stored)
 
 
-def _questions_of_header(header: _Header | None) -> int:
-    return len(header.assignment.questions) if header is not None else 1
+def _questions_of_header(header: _Header) -> int:
+    return len(header.assignment.questions)
 
 
 def _questions_of_grading(grading: Grading) -> int:

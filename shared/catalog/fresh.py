@@ -32,7 +32,7 @@ class Fresh(Generic[ValueT]):
         clock: Callable[[], float],
         *,
         room: int = 2000,
-        weigh: Callable[[ValueT], int] = lambda _: 1,
+        weigh: Callable[[Any], int] = lambda _: 1,
     ) -> None:
         """Keep values for *seconds* by *clock*."""
         self._seconds = seconds

@@ -476,6 +476,15 @@ class TestRemembering:
         await catalog.course(ANN, "closed", at_least=MEMBER)
         assert school.read() == 1  # the course, which had been forgotten; the membership was not
 
+    async def test_assignments_take_room_by_their_questions(self, school):
+        await add(school)
+        catalog = school.fresh()
+        grading = await catalog.grading("quiz")
+        await catalog.assignment(TESS, "quiz", at_least=TEACHER)
+        remembered = catalog._gradings, catalog._headers, catalog._forms
+        assert len(grading.questions) > 1
+        assert [each._taken for each in remembered] == [len(grading.questions)] * 3
+
     async def test_a_course_created_anew_is_seen_by_whoever_created_it(self, school):
         await refusal(school.catalog.course(TESS, "new", at_least=MEMBER))
         await school.catalog.create_course(TESS, Course(course_id="new", title="New"))
