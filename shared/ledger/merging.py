@@ -444,7 +444,7 @@ def _payers(offers: Iterable[_Offer]) -> list[Bill]:
 
 
 def _cut(events: Iterable[AnswerSubmitted]) -> Iterator[tuple[list[AnswerSubmitted], int]]:
-    """*events* in parts that fit one segment each, and about how many bytes they are there."""
+    """*events*, one at least, in parts that fit a segment each, and about how many bytes they are there."""
     part: list[AnswerSubmitted] = []
     size = 0
     for event in events:
@@ -456,8 +456,7 @@ def _cut(events: Iterable[AnswerSubmitted]) -> Iterator[tuple[list[AnswerSubmitt
             part, size = [], 0
         part.append(event)
         size += weight
-    if part:
-        yield part, size
+    yield part, size
 
 
 def _take(lane: _Lane) -> list[_Offer]:

@@ -19,6 +19,7 @@ from shared.learning.answers import AnswerSubmitted, canonical
 from shared.learning.assignments import Grading, GradingPolicy
 from shared.learning.registers import Registers
 from shared.learning.sharding import WHOLE, position
+from shared.ledger import merging
 from shared.ledger.merging import Merger, MergeSettings
 from shared.ledger.shards import Shards, ShardState
 from tests.simulation import forms
@@ -341,6 +342,19 @@ class TestBatches:
         await work.merge(*(answer(n) for n in range(4500)))
         assert [each.count for each in await segments_of(work)] == [2000, 2000, 500]
         assert await work.pending() == []
+
+    def test_parts_are_as_large_as_a_segment_may_be(self):
+        def cut(*events):
+            return [(len(part), size) for part, size in merging._cut(events)]
+
+        small = [answer(n, student="s", text="x") for n in range(1000, 1000 + 4500)]
+        weight = 1 + 1 + len("submission-1000") + 64
+        assert cut(*small) == [(2000, 2000 * weight), (2000, 2000 * weight), (500, 500 * weight)]
+        exact = [answer(n, student="s", text="x" * (1001 - weight)) for n in range(1000, 2300)]
+        assert cut(*exact) == [(600, 600_000), (600, 600_000), (100, 100_000)]
+        huge = answer(1000, student="s", text="x" * (600_002 - weight))
+        assert cut(huge) == [(1, 600_001)]
+        assert cut(small[0], huge, small[1]) == [(1, weight), (1, 600_001), (1, weight)]
 
     @in_virtual_time
     async def test_deletions_go_by_the_five_hundred_and_name_nothing_twice(self):
