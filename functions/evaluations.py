@@ -115,10 +115,9 @@ async def evaluate_answer(command: EvaluateAnswer, call: endpoint.Call) -> Evalu
     if known is not None:
         return EvaluationReply(evaluation=known)
     task = Task(at.question, at.key, answer, context)
-    reply = await services.gateway.complete(
-        evaluating.ask(task, uid, deadline_seconds=EVALUATE_SECONDS - MARGIN_SECONDS),
-        await payer_in(services.catalog, call.principal, at.assignment.course_id),
-    )
+    payer = await payer_in(services.catalog, call.principal, at.assignment.course_id)
+    seconds = call.left_of(EVALUATE_SECONDS - MARGIN_SECONDS)
+    reply = await services.gateway.complete(evaluating.ask(task, uid, deadline_seconds=seconds), payer)
     judgement = evaluating.read(reply.text, task)
     if not chatting.may_be_told(standing.attempts, at.assignment.policy):
         judgement = evaluating.without_answer(judgement, secrets_of(at.question, at.key), task)

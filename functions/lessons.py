@@ -91,6 +91,7 @@ async def generate_skeleton(
     """Outline a course, streamed, for its teachers; the outline is stored under the name of its content."""
     services = call.services
     await services.catalog.course(call.principal, command.course_id, at_least=CourseRole.TEACHER)
+    payer = await payer_in(services.catalog, call.principal, command.course_id)
     ask = Ask(
         task="generate_skeleton",
         model_class="large",
@@ -104,9 +105,8 @@ async def generate_skeleton(
         schema=generating.skeleton_schema(),
         accept=lambda text: generating.read_skeleton(text, lesson_count=command.lessons),
         cache=_kept("skeleton", generating.SKELETON_PROMPT, call),
-        deadline_seconds=SKELETON_SECONDS - MARGIN_SECONDS,
+        deadline_seconds=call.left_of(SKELETON_SECONDS - MARGIN_SECONDS),
     )
-    payer = await payer_in(services.catalog, call.principal, command.course_id)
     yield SkeletonProgress(lessons=0, of=command.lessons)
     text, begun, canned = "", 0, False
     async with aclosing(services.gateway.stream(ask, payer)) as stream:
@@ -141,6 +141,7 @@ async def generate_step(command: GenerateStep, call: endpoint.Call) -> StepReply
     skeleton = await services.tutoring_records.skeleton(command.course_id, command.version)
     if command.lesson >= len(skeleton.lessons) or command.step >= len(skeleton.lessons[command.lesson].steps):
         raise InvalidRequest("this outline has no such step")
+    payer = await payer_in(services.catalog, call.principal, command.course_id)
     reply = await services.gateway.complete(
         Ask(
             task="generate_step",
@@ -156,9 +157,9 @@ async def generate_step(command: GenerateStep, call: endpoint.Call) -> StepReply
             schema=generating.step_schema(),
             accept=generating.read_step,
             cache=_kept("step", generating.STEP_PROMPT, call),
-            deadline_seconds=STEP_SECONDS - MARGIN_SECONDS,
+            deadline_seconds=call.left_of(STEP_SECONDS - MARGIN_SECONDS),
         ),
-        await payer_in(services.catalog, call.principal, command.course_id),
+        payer,
     )
     return StepReply(
         content=generating.read_step(reply.text),

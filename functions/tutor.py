@@ -124,15 +124,15 @@ async def chat(command: Chat, call: endpoint.Call) -> AsyncGenerator[ChatPiece |
         prompt_version=chatting.PROMPT,
         at=to_text(microseconds(call.now)),
     )
+    payer = await payer_in(services.catalog, call.principal, at.assignment.course_id)
     ask = Ask(
         task="chat",
         model_class="small",
         messages=chatting.request(talk),
         max_tokens=chatting.MAX_TOKENS,
         cache=CacheUse("chat", {"prompt": chatting.PROMPT}, uid),
-        deadline_seconds=CHAT_SECONDS - MARGIN_SECONDS,
+        deadline_seconds=call.left_of(CHAT_SECONDS - MARGIN_SECONDS),
     )
-    payer = await payer_in(services.catalog, call.principal, at.assignment.course_id)
     speech, said = _Speech(talk), False
     try:
         async with aclosing(services.gateway.stream(ask, payer)) as stream:

@@ -7,6 +7,7 @@ request to response that functions-framework serves under the function's own nam
 
 import functools
 import inspect
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,14 +42,22 @@ from shared.wiring import Services, services
 KIB = 1024
 
 
+_LEAST_SECONDS = 0.1
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, identified: who asks, when, and what it may use."""
+    """One request, identified: who asks, when, and what it may use; *began* is by ``time.perf_counter``."""
 
     principal: Principal
     services: Services
     now: datetime
     request_id: str
+    began: float
+
+    def left_of(self, seconds: float) -> float:
+        """What is left of *seconds* from when the request came: a moment at least, to fail in."""
+        return max(seconds - (time.perf_counter() - self.began), _LEAST_SECONDS)
 
 
 RequestT = TypeVar("RequestT", bound=BaseModel)
@@ -119,7 +128,7 @@ async def received(exchange: Exchange, request_model: type[RequestT]) -> tuple[R
     if isinstance(value, dict) and exchange.callable_envelope:
         value = bodies.decode_callable(value["data"])
     command = bodies.read(request_model, value)
-    return command, Call(principal, provided, provided.now(), exchange.request_id)
+    return command, Call(principal, provided, provided.now(), exchange.request_id, exchange.began)
 
 
 def replied(exchange: Exchange, reply: BaseModel, status: int) -> Response:
