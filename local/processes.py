@@ -11,7 +11,6 @@ import contextlib
 import ctypes
 import os
 import shutil
-import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -35,7 +34,7 @@ class NotReady(Exception):
     """A child did not get ready in time; the message ends with the tail of its log."""
 
 
-def die_with_parent(signal_number: int = signal.SIGKILL) -> None:
+def die_with_parent(signal_number: int) -> None:
     """Have the kernel send this process *signal_number* when its parent ends, however that comes."""
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
@@ -57,8 +56,8 @@ def _tether() -> list[str]:
     program = shutil.which("setpriv") if sys.platform == "linux" else None
     tether = [program or "", "--pdeathsig", "KILL", "--"]
     # That of busybox does not know the option.
-    known = program is not None and run([*tether, program, "--version"], capture_output=True, check=False)
-    return tether if known and known.returncode == 0 else []
+    tried = program is not None and run([*tether, program, "--version"], capture_output=True, check=False)
+    return tether if tried and tried.returncode == 0 else []
 
 
 class Child:

@@ -31,7 +31,7 @@ class Fresh(Generic[ValueT]):
         seconds: float,
         clock: Callable[[], float],
         *,
-        room: int = 2000,
+        room: int = 2000,  # a few hundred bytes each
         weigh: Callable[[Any], int] = lambda _: 1,
     ) -> None:
         """Keep values for *seconds* by *clock*."""

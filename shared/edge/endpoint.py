@@ -43,6 +43,7 @@ KIB = 1024
 
 
 _LEAST_SECONDS = 0.1
+"""Well below what is kept for telling an error (``MARGIN_SECONDS`` of the gateway)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,8 +92,7 @@ class Exchange:
     sends the rest of it calls ``finish`` at its end, and charges what it costs until then within
     ``still_billed``.
 
-    Nothing in it may lead back to it: a cycle for each request keeps the garbage collector busier than the
-    requests keep the process.
+    Nothing in it may lead back to it: a cycle for each is 64 µs of work for the garbage collector.
 
     *streams* says that the caller reads server-sent events: the Firebase SDK looks at nothing else then,
     so that errors are events, too, and the status is 200; *outcome* is the status that it would have been.

@@ -1,8 +1,8 @@
 """
 A request leaves no cycle of references behind.
 
-It would be freed by the garbage collector only: at two hundred cycles a second, that took a fifth of the
-processor time of replies from the cache.
+It would be freed by the garbage collector only, which took a fifth of the processor time of replies from
+the cache while there was one.
 """
 
 import gc
