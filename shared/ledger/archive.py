@@ -9,7 +9,7 @@ from shared.learning.segments import pack, unpack
 
 
 class Archive(Protocol):
-    """Keeps objects by name; what is there stays as it is."""
+    """Keeps objects by name; what is there stays as it is, or goes as a whole."""
 
     async def put(self, name: str, content: bytes) -> None:
         """
@@ -28,6 +28,24 @@ class Archive(Protocol):
         Raises:
             NotFound: nothing is.
             Unavailable: it cannot be read now.
+        """
+        ...
+
+    async def names(self, prefix: str) -> list[str]:
+        """
+        The names that begin with *prefix*, in ascending order; all of those whose ``put`` has returned.
+
+        Raises:
+            Unavailable: they cannot be listed now.
+        """
+        ...
+
+    async def delete(self, name: str) -> None:
+        """
+        Forget what is kept under *name*, and what a ``put`` that was cut off left of it; may be repeated.
+
+        Raises:
+            Unavailable: it may still be kept.
         """
         ...
 
