@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from shared.identity.base import Identity
     from shared.ledger.archive import Archive
     from shared.ledger.dead_letters import DeadLetters
+    from shared.ledger.erasing import Erasing
     from shared.ledger.history import History
     from shared.ledger.merging import Merger
     from shared.ledger.recorded import RecordedAnswers
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from shared.ledger.shards import Shards
     from shared.ledger.sweeping import Sweep
     from shared.ledger.tidying import Tidying
+    from shared.ledger.tombstones import Tombstones
     from shared.limits.base import Limiter
     from shared.topics.base import Topic
     from shared.tutoring.records import TutoringRecords
@@ -143,6 +145,7 @@ class Services:
             self.documents,
             grading_of=self.catalog.grading,
             now=self.now,
+            tombstones=self.tombstones,
             settings=MergeSettings(
                 gather_seconds=settings.gather_milliseconds / 1000,
                 gather_events=settings.gather_events,
@@ -151,6 +154,29 @@ class Services:
                 page_bytes=settings.shard_page_bytes,
                 rollup_seconds=settings.rollup_seconds,
             ),
+        )
+
+    @cached_property
+    def tombstones(self) -> "Tombstones":
+        """Who was erased."""
+        from shared.ledger.tombstones import Tombstones
+
+        return Tombstones(self.documents, key=self.receipt_key, clock=time.monotonic)
+
+    @cached_property
+    def erasing(self) -> "Erasing":
+        """Takes learners out of the ledger."""
+        from shared.ledger.erasing import Erasing
+
+        return Erasing(
+            self.documents,
+            self.shards,
+            self.history,
+            self.merger.figures,
+            archive=self.archive,
+            grading_of=self.catalog.grading,
+            key=self.receipt_key,
+            now=self.now,
         )
 
     @cached_property

@@ -53,6 +53,12 @@ class Told:
         self.offer(event)
         self.acknowledged.add(event.event_id)
 
+    def forget(self, student: str) -> None:
+        """Take it that *student* was erased: nothing of theirs may be anywhere any more."""
+        for event in [each for each in self.offered.values() if each.student_id == student]:
+            del self.offered[event.event_id]
+            self.acknowledged.discard(event.event_id)
+
 
 @dataclass(frozen=True)
 class Form:
@@ -93,6 +99,7 @@ class _Shard:
     fields: Mapping[str, Any]
     own: dict[int, list[Answer]] = field(default_factory=dict)
     digests: dict[int, str] = field(default_factory=dict)
+    erased: dict[int, frozenset[str]] = field(default_factory=dict)
 
     @property
     def bits(self) -> int:
@@ -194,9 +201,11 @@ async def _shards(  # noqa: C901  one walk, many questions
                 problems.append(f"shard {shard.name} has segment {document.id} where {seq + 1} was expected")
             for part, text in zip(document.fields["parts"], packed, strict=True):
                 seq += 1
-                digest = hashlib.sha256(f"{digest}\n{hashlib.sha256(text).hexdigest()}".encode()).hexdigest()
+                content = _content(part, text, f"segment {seq} of shard {shard.name}", problems)
+                digest = hashlib.sha256(f"{digest}\n{content}".encode()).hexdigest()
                 shard.digests[seq] = digest
                 shard.own[seq] = _unpacked(text, form.assignment.assignment_id)
+                shard.erased[seq] = frozenset(json.loads(text).get("erased", ()))
                 if digest != part["digest"]:
                     problems.append(f"segment {seq} of shard {shard.name} breaks the chain of digests")
                 if part["count"] != len(shard.own[seq]):
@@ -210,6 +219,18 @@ async def _shards(  # noqa: C901  one walk, many questions
     return shards
 
 
+def _content(part: Mapping[str, Any], text: bytes, where: str, problems: list[str]) -> str:
+    """The digest with which the chain goes on: of what a segment was before anybody was erased from it."""
+    content = hashlib.sha256(text).hexdigest()
+    if bool(part.get("erasure")) != (json.loads(text)["v"] == 2):
+        problems.append(f"{where} is not what it says it is")
+    if "kept" not in part:
+        return content
+    if content != part["kept"]:
+        problems.append(f"{where} is not what was left of it")
+    return str(part["content"])
+
+
 async def _packed(document: Document, archive: Archive | None) -> list[bytes]:
     if document.fields.get("body"):
         return zlib.decompress(document.fields["body"]).split(b"\n")
@@ -217,13 +238,19 @@ async def _packed(document: Document, archive: Archive | None) -> list[bytes]:
     lines = gzip.decompress(await archive.get(document.fields["archive"])).splitlines()
     place = 0
     packed = []
+    assignment_id = document.path.split("/")[1]
     for part in document.fields["parts"]:
-        packed.append(_repacked([json.loads(line) for line in lines[place : place + part["count"]]]))
+        if part.get("erasure"):
+            packed.append(f'{{"v":2,"assignmentId":"{assignment_id}","erased":[]}}'.encode())
+            continue
+        packed.append(
+            _repacked(assignment_id, [json.loads(line) for line in lines[place : place + part["count"]]])
+        )
         place += part["count"]
     return packed
 
 
-def _repacked(events: Sequence[Mapping[str, Any]]) -> bytes:
+def _repacked(assignment_id: str, events: Sequence[Mapping[str, Any]]) -> bytes:
     """A segment's text as it was before it was archived, from its layout alone."""
     students: dict[str, int] = {}
     questions: dict[str, int] = {}
@@ -241,7 +268,7 @@ def _repacked(events: Sequence[Mapping[str, Any]]) -> bytes:
     ]
     body = {
         "v": 1,
-        "assignmentId": events[0]["assignmentId"],
+        "assignmentId": assignment_id,
         "students": list(students),
         "questions": list(questions),
         "answers": list(answers),
@@ -263,6 +290,8 @@ def _microseconds(text: str) -> int:
 def _unpacked(packed: bytes, assignment_id: str) -> list[Answer]:
     body = json.loads(packed)
     assert body["assignmentId"] == assignment_id, "a segment of another assignment"
+    if body["v"] == 2:
+        return []
     return [
         Answer(
             _event_id(assignment_id, body["students"][s], body["questions"][q], submission),
@@ -300,8 +329,11 @@ def _check_registers(form: Form, shards: Mapping[str, _Shard], problems: list[st
 
 def _history(shard: _Shard, shards: Mapping[str, _Shard]) -> list[tuple[int, Answer]]:
     parent = shards.get(shard.fields["parent"])
-    before = _history(parent, shards) if parent is not None else []
-    return before + [(seq, each) for seq, answers in shard.own.items() for each in answers]
+    history = _history(parent, shards) if parent is not None else []
+    for seq, answers in shard.own.items():
+        history = [one for one in history if one[1].student not in shard.erased[seq]]
+        history += [(seq, each) for each in answers]
+    return history
 
 
 def _page(page: bytes) -> dict[tuple[str, str], list[tuple[int, str, int | None]]]:

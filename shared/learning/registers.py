@@ -115,8 +115,9 @@ class Registers:
         Raises:
             InvalidRequest: one of them cannot be graded, which none in a segment should be.
         """
-        assignment_id, students, questions, answers, rows = opened(packed)
+        assignment_id, students, questions, answers, rows, erased, _ = opened(packed)
         self._belongs(assignment_id)
+        self.erase(erased)
         indexes = [self.grading.question_index(question) for question in questions]
         registers = [self._row(student).attempts for student in students]
         grade = self.grading.grade
@@ -292,6 +293,13 @@ class Registers:
                 self._count_complete(row, 1)
         for (question, credit, code), times in alike.items():
             self._count_one(question, Attempt(0, "", credit, code), times)
+
+    def erase(self, learners: Iterable[str]) -> int:
+        """Forget *learners*; how many attempts of theirs there were. To be recounted if there were any."""
+        gone = [row for learner in learners if (row := self.rows.pop(learner, None)) is not None]
+        attempts = sum(len(kept) for row in gone for kept in row.attempts.values())
+        self.events -= attempts
+        return attempts
 
     def _is_complete(self, row: Row) -> bool:
         counted = row.effective

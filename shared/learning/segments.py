@@ -1,5 +1,7 @@
 """
-Segments: batches of merged answers, packed, immutable, each sealed to the one before.
+Segments: batches of merged answers, packed, each sealed to the one before.
+
+They are immutable, but for erasures.
 
 The digest is taken over the packed text *before* compression, because compressors differ from one
 version to the next and replay must not.
@@ -7,7 +9,7 @@ version to the next and replay must not.
 
 import hashlib
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import orjson
@@ -17,6 +19,8 @@ from shared.learning.answers import AnswerSubmitted
 
 GENESIS = "0" * 64
 """The digest before the first segment."""
+
+_ANSWERS, _ERASURE = 1, 2
 
 
 def ordered(events: Iterable[AnswerSubmitted]) -> list[AnswerSubmitted]:
@@ -28,7 +32,7 @@ def _rank(event: AnswerSubmitted) -> tuple[str, str, int, str]:
     return (event.student_id, event.question_id, event.submitted_at, event.submission_id)
 
 
-def pack(events: Sequence[AnswerSubmitted]) -> bytes:
+def pack(assignment_id: str, events: Iterable[AnswerSubmitted]) -> bytes:
     """
     Write *events*, all of one assignment and in canonical order, as one JSON text.
 
@@ -51,8 +55,8 @@ def pack(events: Sequence[AnswerSubmitted]) -> bytes:
     ]
     return orjson.dumps(
         {
-            "v": 1,
-            "assignmentId": events[0].assignment_id,
+            "v": _ANSWERS,
+            "assignmentId": assignment_id,
             "students": list(students),
             "questions": list(questions),
             "answers": list(answers),
@@ -61,11 +65,33 @@ def pack(events: Sequence[AnswerSubmitted]) -> bytes:
     )
 
 
+def pack_erasure(assignment_id: str, learners: Iterable[str]) -> bytes:
+    """
+    Write that *learners* are erased here: of what a replay has of them up to this segment, nothing counts.
+
+    A version of its own, so that a release that knows of no erasures stops instead of counting them in.
+    """
+    return orjson.dumps({"v": _ERASURE, "assignmentId": assignment_id, "erased": sorted(learners)})
+
+
+def without(packed: bytes, learners: Collection[str]) -> bytes:
+    """*packed* as it is when nothing in it is about *learners* any more; the same again changes nothing."""
+    segment = opened(packed)
+    if not any(learner in learners for learner in (*segment.students, *segment.erased)):
+        return packed
+    if segment.version == _ERASURE:
+        return pack_erasure(segment.assignment_id, set(segment.erased).difference(learners))
+    return pack(
+        segment.assignment_id, (event for event in unpack(packed) if event.student_id not in learners)
+    )
+
+
 class Opened(NamedTuple):
     """
     A packed segment, its texts once each.
 
     A row names by number a student, a question and an answer; then come submission id, time and source.
+    *erased* are learners of whom nothing counts any more that was packed before.
     """
 
     assignment_id: str
@@ -73,6 +99,8 @@ class Opened(NamedTuple):
     questions: list[str]
     answers: list[str]
     rows: list[tuple[int, int, int, str, int, str]]
+    erased: list[str]
+    version: int
 
 
 def opened(packed: bytes) -> Opened:
@@ -83,10 +111,15 @@ def opened(packed: bytes) -> Opened:
         InvalidRequest: *packed* is of no version known here.
     """
     body = orjson.loads(packed)
-    if body["v"] != 1:
-        message = f"unknown segment version {body['v']!r}"
+    version = body["v"]
+    if version == _ERASURE:
+        return Opened(body["assignmentId"], [], [], [], [], body["erased"], version)
+    if version != _ANSWERS:
+        message = f"unknown segment version {version!r}"
         raise InvalidRequest(message)
-    return Opened(body["assignmentId"], body["students"], body["questions"], body["answers"], body["rows"])
+    return Opened(
+        body["assignmentId"], body["students"], body["questions"], body["answers"], body["rows"], [], version
+    )
 
 
 def unpack(packed: bytes) -> list[AnswerSubmitted]:
@@ -96,7 +129,7 @@ def unpack(packed: bytes) -> list[AnswerSubmitted]:
     Raises:
         InvalidRequest: *packed* is of no version known here.
     """
-    assignment_id, students, questions, answers, rows = opened(packed)
+    assignment_id, students, questions, answers, rows, _, _ = opened(packed)
     return [
         AnswerSubmitted(
             assignment_id, questions[q], students[s], submission_id, answers[a], submitted_at, source
@@ -117,7 +150,12 @@ def decompress(stored: bytes) -> bytes:
 
 def chain(previous: str, packed: bytes) -> str:
     """The digest after a segment: SHA-256 over the digest before it and the digest of its text."""
-    return link(previous, hashlib.sha256(packed).hexdigest())
+    return link(previous, content_digest(packed))
+
+
+def content_digest(packed: bytes) -> str:
+    """SHA-256 of a segment's text."""
+    return hashlib.sha256(packed).hexdigest()
 
 
 def link(previous: str, content: str) -> str:

@@ -7,19 +7,21 @@ Where the ledger keeps what, and the shapes of it.
 - ``ledgers/{assignmentId}/shards/{shard}``: the head of a shard. ``seq`` and ``digest`` of its newest
   segment, ``events`` merged, ``sums``; ``page``: the registers as of segment ``pageSeq``;
   ``parent``, the shard that it was split from after segment ``splitAt``; ``splitBits`` once it has
-  itself been split (its children then hold what it held).
-- ``ledgers/{assignmentId}/shards/{shard}/segments/{seq}``: answers, immutable. ``first`` and ``last``
-  segment in this document (one, until compaction joins several), ``parts`` with ``count``, ``digest``
-  and ``mergedAt`` of each, ``body``: their packed texts, one a line, compressed; or, when the body
-  has moved to the archive, ``archive``: its name there.
+  itself been split (its children then hold what it held). ``erased``: how many attempts of learners
+  were erased; ``erasing``: learners whose answers may still be in the segments.
+- ``ledgers/{assignmentId}/shards/{shard}/segments/{seq}``: answers, which only an erasure takes out.
+  ``first`` and ``last`` segment in this document (one, until compaction joins several), ``parts`` with
+  ``count``, ``digest`` and ``mergedAt`` of each, ``body``: their packed texts, one a line, compressed; or,
+  when the body has moved to the archive, ``archive``: its name there. A part that says who was erased
+  has ``erasure``; one from which somebody was taken out has ``content``, the digest of what was there,
+  and ``kept``, of what is left. ``archiving``: the name under which the body is on its way to the
+  archive; ``superseded``: names of objects there that are to go, since ``supersededAt``.
 - ``assignments/{assignmentId}``: ``stats``, ``asOf`` and ``shardBits`` are the ledger's, the rest the
   catalog's.
+- ``tombstones/learners``: ``entries``, the marks of those who were erased and when, twenty bytes each.
 - ``assignments/{assignmentId}/figures/options``: ``questions``, how often each option was chosen, and
   ``asOf``; written with the assignment document, and for the course's teachers only.
 """
-
-from dataclasses import dataclass
-from datetime import datetime
 
 from shared.learning.answers import AnswerSubmitted
 from shared.learning.sharding import Shard
@@ -28,7 +30,7 @@ PENDING = "pendingAnswers"
 FROM_BROWSERS = "browserAnswers"
 REJECTED = "rejectedAnswers"
 
-HEAD_FIELDS = ("seq", "digest", "events", "sums", "splitBits")
+HEAD_FIELDS = ("seq", "digest", "events", "sums", "splitBits", "erased", "erasing")
 
 
 def pending_path(event: AnswerSubmitted) -> str:
@@ -59,12 +61,3 @@ def segment_path(assignment_id: str, shard: Shard, seq: int) -> str:
 def options_path(assignment_id: str) -> str:
     """How often the options of an assignment's questions were chosen."""
     return f"assignments/{assignment_id}/figures/options"
-
-
-@dataclass(frozen=True, slots=True)
-class AsOf:
-    """How fresh a figure is: answers merged into it, answers known to wait, and when it was made."""
-
-    events: int
-    pending: int
-    at: datetime

@@ -14,7 +14,7 @@ from shared.learning import item_analysis
 from shared.learning.assignments import Grading
 from shared.learning.item_analysis import Sums
 from shared.learning.registers import Registers
-from shared.learning.segments import GENESIS, chain, decompress, unpack
+from shared.learning.segments import GENESIS, decompress, unpack
 from shared.learning.sharding import WHOLE, Shard, named, position
 from shared.ledger.archive import Archive, restore
 from shared.ledger.base import head_path
@@ -184,15 +184,21 @@ class History:
         return _Read(head, await self._found(assignment_id, shard, after, head.fields["seq"]))
 
     async def as_of(self, grading: Grading, at: datetime) -> Sums:
-        """The sums of an assignment as they were after the merges up to *at*."""
+        """
+        The sums of an assignment as they were after the merges up to *at*.
+
+        Who was erased since is not in them.
+        """
         parts = [Sums.zero(grading.questions)]
         for head in await self._shards.heads(grading.assignment_id):
-            registers = Registers(grading)
+            registers, erasing = Registers(grading), frozenset(head.erasing)
             async for segment in self.segments(grading.assignment_id, head.shard, head.seq):
                 if segment.merged_at > at:
                     break
                 registers.fold(
-                    event for event in unpack(segment.packed) if head.shard.holds(position(event.student_id))
+                    event
+                    for event in unpack(segment.packed)
+                    if head.shard.holds(position(event.student_id)) and event.student_id not in erasing
                 )
             parts.append(registers.sums)
         return item_analysis.add(parts)
@@ -253,7 +259,8 @@ class History:
         if self._archive is None:
             message = "segments are archived, and no archive is configured"
             raise Unavailable(message)
-        return restore(await self._archive.get(document.fields["archive"]), document.fields["parts"])
+        content = await self._archive.get(document.fields["archive"])
+        return restore(content, document.fields["parts"], assignment_id=document.path.split("/")[1])
 
     async def line_of(self, assignment_id: str, shard: Shard, last: int) -> list[tuple[Shard, int]]:
         """The shards whose segments make up *shard*'s history, oldest first, each with its last segment."""
@@ -276,8 +283,8 @@ def _sealed(assignment_id: str, shard: Shard, digest: str, found: Sequence[Segme
         BrokenChain: one does not.
     """
     for segment in found:
-        digest = chain(digest, segment.packed)
-        if digest != segment.digest:
+        follows, digest = segment.follows(digest), segment.digest
+        if not follows:
             message = f"segment {segment.seq} of shard {shard.name} of {assignment_id} was altered"
             raise BrokenChain(message)
     return found

@@ -29,6 +29,7 @@ from shared.ledger.base import REJECTED, pending_path
 from shared.ledger.remembered import Remembered
 from shared.ledger.rolling_up import RollUp, Totals
 from shared.ledger.shards import HasSplit, Shards, ShardState
+from shared.ledger.tombstones import Tombstones
 
 By = Literal["message", "trigger", "sweep"]
 
@@ -110,13 +111,19 @@ class Merger:
         *,
         grading_of: Callable[[str], Awaitable[Grading]],
         now: Callable[[], datetime],
+        tombstones: Tombstones,
         settings: MergeSettings | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """Merge into *documents*; *grading_of* gives the keys of an assignment, or raises NotFound."""
+        """
+        Merge into *documents*; *grading_of* gives the keys of an assignment, or raises NotFound.
+
+        Answers of learners who have one of *tombstones* are dropped.
+        """
         self._documents = JointDocuments(documents)
         self._grading_of = grading_of
         self._now = now
+        self._tombstones = tombstones
         self._settings = settings or MergeSettings()
         self._jitter = jitter
         self._shards = Shards(self._documents)
@@ -146,7 +153,7 @@ class Merger:
             Unavailable: some may not be merged; offer them again.
         """
         by_assignment: dict[str, list[AnswerSubmitted]] = {}
-        for event in events:
+        for event in await self._without_erased(events, forget=forget):
             by_assignment.setdefault(event.assignment_id, []).append(event)
         await asyncio.gather(
             *(
@@ -154,6 +161,17 @@ class Merger:
                 for assignment_id, some in by_assignment.items()
             )
         )
+
+    async def _without_erased(
+        self, events: Sequence[AnswerSubmitted], *, forget: bool
+    ) -> Sequence[AnswerSubmitted]:
+        """Drop what comes late of learners who were erased."""
+        erased = await self._tombstones.among({event.student_id for event in events})
+        if not erased:
+            return events
+        if forget:
+            await self._forget([event for event in events if event.student_id in erased])
+        return [event for event in events if event.student_id not in erased]
 
     async def _merge_one(
         self, assignment_id: str, events: list[AnswerSubmitted], by: By, *, forget: bool
@@ -436,7 +454,7 @@ class Merger:
         state = self._states.get((assignment_id, WHOLE))
         if state is None or state.version is None:
             return None
-        return Totals(state.registers.events, state.registers.sums, 0)
+        return Totals(state.registers.events, state.registers.sums, 0, state.erased)
 
 
 def _payers(offers: Iterable[_Offer]) -> list[Bill]:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from shared.documents.base import Documents, Fields, Put, Replace, Version, Write
+from shared.documents.base import Document, Documents, Fields, Put, Replace, Version, Write
 from shared.errors import PreconditionLost, Unavailable
 from shared.learning import item_analysis
 from shared.learning.assignments import Grading
@@ -24,11 +24,21 @@ _STUDENTS_PER_INTERVAL = 2000
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The sums of a whole assignment, the answers in them, and in how many intervals learners are kept."""
+    """
+    The sums of a whole assignment, the answers in them, and in how many intervals learners are kept.
+
+    *erased* answers are not in them any more.
+    """
 
     events: int
     sums: Sums
     shard_bits: int
+    erased: int = 0
+
+    @property
+    def age(self) -> tuple[int, int]:
+        """Grows with every answer that is merged, and with every one that is erased."""
+        return (self.events + self.erased, self.erased)
 
 
 @dataclass(slots=True)
@@ -37,9 +47,18 @@ class _Progress:
     began_at: float = float("-inf")
     students: int = 0
     version: Version | None = None
-    written: tuple[int, int] = (-1, -1)
+    written: tuple[int, int] = (-1, 0)
+    waiting: int = -1
     anew: bool = False
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def take_over(self, document: Document) -> Version:
+        """Go on from what is shown in an assignment's *document*; its version."""
+        as_of = document.fields.get("asOf") or {"events": -1, "pending": -1}
+        erased = as_of.get("erased", 0)
+        self.version, self.waiting = document.version, as_of["pending"]
+        self.written = (as_of["events"] + erased, erased)
+        return document.version
 
 
 class RollUp:
@@ -102,27 +121,26 @@ class RollUp:
         path = f"assignments/{assignment_id}"
         grading = await self._grading_of(assignment_id)
         for _ in range(_TRIES):
-            remembered = progress.version is not None
-            if progress.version is None:
+            remembered = expected = progress.version
+            if expected is None:
                 [document] = await self._documents.get([path], only=["asOf"])
                 if document is None:
                     return
-                as_of = document.fields.get("asOf") or {"events": -1, "pending": -1}
-                progress.version, progress.written = document.version, (as_of["events"], as_of["pending"])
+                expected = progress.take_over(document)
             totals = self._known_totals(assignment_id)
-            if totals is None or totals.events < progress.written[0]:
+            if totals is None or totals.age < progress.written:
                 totals = await self.totals(grading)  # what is remembered is older than what is shown
-            if totals.events < progress.written[0]:
+            if totals.age < progress.written:
                 return  # somebody who read later was here before us
             progress.students = totals.sums.students
-            figures = (totals.events, self._waiting(assignment_id))
-            if figures == progress.written and not progress.anew:
-                if remembered:
+            waiting = self._waiting(assignment_id)
+            if (totals.age, waiting) == (progress.written, progress.waiting) and not progress.anew:
+                if remembered is not None:
                     progress.version = None  # it may show something else by now: what another saw waiting
                     continue
                 return
-            as_of = {"events": figures[0], "pending": figures[1], "at": self._now()}
-            expected, progress.version = progress.version, None  # unknown until the store confirms
+            as_of = _as_of(totals, waiting, self._now())
+            progress.version = None  # unknown until the store confirms
             try:
                 writes = _writes(grading, totals, as_of, expected)
                 [progress.version, *_] = await self._documents.commit(writes)
@@ -132,7 +150,7 @@ class RollUp:
                 # It may still be on its way. Whatever is written next moves the version, and fences it off.
                 progress.anew = True
                 raise
-            progress.written, progress.anew = figures, False
+            progress.written, progress.waiting, progress.anew = totals.age, waiting, False
             return
         message = "the assignment document keeps changing"
         raise PreconditionLost(message)
@@ -146,7 +164,14 @@ class RollUp:
             events=sum(head.events for head in heads),
             sums=item_analysis.add(head.sums for head in heads),
             shard_bits=max(head.shard.bits for head in heads),
+            erased=sum(head.erased for head in heads),
         )
+
+
+def _as_of(totals: Totals, waiting: int, now: datetime) -> Fields:
+    """How fresh figures are; ``erased`` only where there is something to tell."""
+    erased = {"erased": totals.erased} if totals.erased else {}
+    return {"events": totals.events, "pending": waiting, "at": now, **erased}
 
 
 def _writes(grading: Grading, totals: Totals, as_of: Fields, expected: Version) -> list[Write]:

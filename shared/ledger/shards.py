@@ -1,18 +1,18 @@
 """Loads, advances and splits the shards of an assignment: each step one atomic commit."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from shared.documents.base import Create, Document, Documents, Find, Replace, Version, Write
+from shared.documents.base import Create, Document, Documents, Fields, Find, Replace, Version, Write
 from shared.errors import LecternError, PreconditionLost
 from shared.learning import segments
 from shared.learning.answers import AnswerSubmitted
 from shared.learning.assignments import Grading
 from shared.learning.item_analysis import Sums
 from shared.learning.registers import Registers
-from shared.learning.sharding import Shard, named
+from shared.learning.sharding import Shard, named, position
 from shared.ledger.base import HEAD_FIELDS, head_path, segment_path, segments_path, shards_path
 
 _SMALL_PAGE_EVENTS = 1000
@@ -46,7 +46,8 @@ class ShardState:
     """
     A shard as one worker knows it: current until a precondition says otherwise.
 
-    *written_at* is the loop's time at which this worker last wrote its head.
+    *written_at* is the loop's time at which this worker last wrote its head. *erased* attempts of learners
+    are not in it any more; *erasing* are learners whose answers may still be in its segments.
     """
 
     shard: Shard
@@ -56,6 +57,8 @@ class ShardState:
     page_seq: int
     version: Version | None
     written_at: float = float("-inf")
+    erased: int = 0
+    erasing: tuple[str, ...] = ()
 
     @property
     def divisible(self) -> bool:
@@ -94,16 +97,32 @@ class Head:
     digest: str
     events: int
     sums: Sums
+    erased: int
+    erasing: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One merge's answers, as stored: their packed text, and when they were merged."""
+    """
+    One merge's answers, as stored: their packed text, and when they were merged.
+
+    Once somebody was erased from it, *content* is the digest of the text that it had in the beginning, which
+    the chain goes on with, and *kept* the digest of the text that is left.
+    """
 
     seq: int
     packed: bytes
     digest: str
     merged_at: datetime
+    content: str = ""
+    kept: str = ""
+
+    def follows(self, digest: str) -> bool:
+        """Whether it is as it was when it was put behind a segment of *digest*, but for who was erased."""
+        content = segments.content_digest(self.packed)
+        if self.kept:
+            return content == self.kept and segments.link(digest, self.content) == self.digest
+        return segments.link(digest, content) == self.digest
 
 
 class Shards:
@@ -120,7 +139,8 @@ class Shards:
         Raises:
             BrokenChain: they do not lead to the digest in its head.
         """
-        for _ in range(4):
+        broken: Version | None = None
+        for _ in range(6):
             [head] = await self._documents.get([head_path(grading.assignment_id, shard)])
             if head is None:
                 return ShardState(shard, Registers(grading), 0, segments.GENESIS, 0, None)
@@ -133,11 +153,25 @@ class Shards:
             registers = Registers.decode(fields["page"], grading)
             digest = tail[-1].digest if tail else fields["digest"]
             for segment in tail:
-                registers.fold(segments.unpack(segment.packed))
+                _add(registers, segment.packed)
             if digest != fields["digest"] or registers.events != fields["events"]:
-                message = f"shard {shard.name} of {grading.assignment_id} does not follow from its segments"
-                raise BrokenChain(message)
-            return ShardState(shard, registers, fields["seq"], digest, fields["pageSeq"], head.version)
+                if broken == head.version:
+                    message = (
+                        f"shard {shard.name} of {grading.assignment_id} does not follow from its segments"
+                    )
+                    raise BrokenChain(message)
+                broken = head.version  # unless somebody was erased while we read
+                continue
+            return ShardState(
+                shard,
+                registers,
+                fields["seq"],
+                digest,
+                fields["pageSeq"],
+                head.version,
+                erased=fields.get("erased", 0),
+                erasing=tuple(fields.get("erasing", ())),
+            )
         message = "the shard keeps changing"
         raise PreconditionLost(message)
 
@@ -163,17 +197,9 @@ class Shards:
         """
         assignment_id = state.registers.grading.assignment_id
         seq = state.seq + 1
-        packed = segments.pack(applied)
+        packed = segments.pack(assignment_id, applied)
         digest = segments.chain(state.digest, packed)
-        segment = Create(
-            segment_path(assignment_id, state.shard, seq),
-            {
-                "first": seq,
-                "last": seq,
-                "parts": [{"count": len(applied), "digest": digest, "mergedAt": now}],
-                "body": segments.compress(packed),
-            },
-        )
+        segment = _segment(state, packed, {"count": len(applied), "digest": digest, "mergedAt": now})
         fields: dict[str, Any] = {
             "seq": seq,
             "digest": digest,
@@ -197,6 +223,61 @@ class Shards:
         versions = await self._documents.commit([segment, head])
         state.seq, state.digest, state.page_seq, state.version = seq, digest, page_seq, versions[-1]
 
+    async def erase(self, state: ShardState, learners: Iterable[str], *, now: datetime) -> int:
+        """
+        Commit that *learners* are in the shard no more; returns how many attempts of theirs were.
+
+        A segment says so, for those who replay, and the head remembers whose answers are still to be
+        taken out of the segments before it. *state* moves on, and is of no use after any error.
+
+        Raises:
+            Conflict, PreconditionLost: another worker was first; nothing was written.
+            Unavailable: whether it was written is not known.
+        """
+        if state.version is None:
+            message = "nobody is in an empty shard"
+            raise ValueError(message)
+        gone = sorted(learners)
+        assignment_id, registers = state.registers.grading.assignment_id, state.registers
+        attempts = registers.erase(gone)
+        registers.recount()
+        seq, erased = state.seq + 1, state.erased + attempts
+        erasing = tuple(sorted({*state.erasing, *gone}))
+        packed = segments.pack_erasure(assignment_id, gone)
+        digest = segments.chain(state.digest, packed)
+        part = {"count": 0, "digest": digest, "mergedAt": now, "erasure": True}
+        fields = {
+            "seq": seq,
+            "digest": digest,
+            "events": registers.events,
+            "sums": registers.sums.encode(),
+            "page": registers.encode(),
+            "pageSeq": seq,
+            "erased": erased,
+            "erasing": list(erasing),
+        }
+        writes: list[Write] = [
+            _segment(state, packed, part),
+            Replace(head_path(assignment_id, state.shard), fields, state.version),
+        ]
+        versions = await self._documents.commit(writes)
+        state.seq, state.digest, state.page_seq, state.version = seq, digest, seq, versions[-1]
+        state.erased, state.erasing = erased, erasing
+        return attempts
+
+    async def erased(self, state: ShardState) -> None:
+        """
+        Note that nothing is left of those that were being erased.
+
+        Raises:
+            PreconditionLost: another worker was first; nothing was written.
+        """
+        if state.version is None:
+            return
+        path = head_path(state.registers.grading.assignment_id, state.shard)
+        [state.version] = await self._documents.commit([Replace(path, {"erasing": []}, state.version)])
+        state.erasing = ()
+
     async def advance(
         self, state: ShardState, applied: Sequence[AnswerSubmitted]
     ) -> list[AnswerSubmitted] | None:
@@ -219,10 +300,14 @@ class Shards:
         tail = await self._tail(grading.assignment_id, state.shard, state.seq, seq)
         if tail is None:
             return None
+        if head.fields.get("erased", 0) != state.erased:
+            return None
         digest = state.digest
         ours = {event.event_id: event for event in applied}
         for segment in tail:
-            digest = segments.chain(digest, segment.packed)
+            if not segment.follows(digest):
+                return None
+            digest = segment.digest
             events = segments.unpack(segment.packed)
             state.registers.fold(events)
             for event in events:
@@ -232,6 +317,7 @@ class Shards:
             return None
         state.seq, state.digest, state.version = seq, digest, head.version
         state.page_seq = head.fields["pageSeq"]
+        state.erasing = tuple(head.fields.get("erasing", ()))
         return list(ours.values())
 
     async def split(self, state: ShardState, by_bits: int) -> list[ShardState]:
@@ -251,6 +337,12 @@ class Shards:
         parts = list(state.registers.parts(children))
         for part in parts:
             part.recount()
+        # What was erased is counted once, wherever; who is being erased is taken out of their own line.
+        counts = [state.erased, *(0 for _ in children[1:])]
+        leaving = [
+            tuple(learner for learner in state.erasing if child.holds(position(learner)))
+            for child in children
+        ]
         creations: list[Write] = [
             Create(
                 head_path(assignment_id, child),
@@ -263,19 +355,32 @@ class Shards:
                     "sums": registers.sums.encode(),
                     "page": registers.encode(),
                     "pageSeq": state.seq,
+                    "erased": erased,
+                    "erasing": list(erasing),
                 },
             )
-            for child, registers in zip(children, parts, strict=True)
+            for child, registers, erased, erasing in zip(children, parts, counts, leaving, strict=True)
         ]
         emptied = Replace(
             head_path(assignment_id, state.shard),
-            {"splitBits": by_bits, "page": b"", "sums": "", "pageSeq": state.seq},
+            {"splitBits": by_bits, "page": b"", "sums": "", "pageSeq": state.seq, "erasing": []},
             state.version,
         )
         versions = await self._documents.commit([*creations, emptied])
         return [
-            ShardState(child, registers, state.seq, state.digest, state.seq, version)
-            for child, registers, version in zip(children, parts, versions[:-1], strict=True)
+            ShardState(
+                child,
+                registers,
+                state.seq,
+                state.digest,
+                state.seq,
+                version,
+                erased=erased,
+                erasing=erasing,
+            )
+            for child, registers, version, erased, erasing in zip(
+                children, parts, versions[:-1], counts, leaving, strict=True
+            )
         ]
 
     async def replace_page(self, grading: Grading, shard: Shard, head: Document, rebuilt: Registers) -> None:
@@ -304,6 +409,8 @@ class Shards:
                     document.fields["digest"],
                     document.fields["events"],
                     Sums.decode(document.fields["sums"]),
+                    document.fields.get("erased", 0),
+                    tuple(document.fields.get("erasing", ())),
                 )
                 for document in found
                 if not document.fields.get("splitBits")
@@ -321,6 +428,23 @@ class Shards:
             if len(page) < _SCAN:
                 return
             last = page[-1].id
+
+
+def _segment(state: ShardState, packed: bytes, part: Fields) -> Create:
+    """The document of the segment behind *state*."""
+    seq = state.seq + 1
+    return Create(
+        segment_path(state.registers.grading.assignment_id, state.shard, seq),
+        {"first": seq, "last": seq, "parts": [part], "body": segments.compress(packed)},
+    )
+
+
+def _add(registers: Registers, packed: bytes) -> None:
+    """What a segment says, to registers that are counted."""
+    registers.fold(segments.unpack(packed))
+    if gone := segments.opened(packed).erased:
+        registers.erase(gone)
+        registers.recount()
 
 
 async def scan_all(
@@ -345,6 +469,13 @@ def read_segments(document: Document) -> list[Segment]:
 def split_body(fields: Any, body: bytes) -> list[Segment]:
     """The segments whose packed texts are the lines of *body*."""
     return [
-        Segment(fields["first"] + number, packed, part["digest"], part["mergedAt"])
+        Segment(
+            fields["first"] + number,
+            packed,
+            part["digest"],
+            part["mergedAt"],
+            part.get("content", ""),
+            part.get("kept", ""),
+        )
         for number, (packed, part) in enumerate(zip(body.split(b"\n"), fields["parts"], strict=True))
     ]

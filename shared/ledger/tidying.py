@@ -5,13 +5,14 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from shared import metrics
 from shared.documents.base import Delete, Document, Documents, Fields, Replace, Write
 from shared.errors import PreconditionLost, Unavailable
 from shared.learning.segments import compress, decompress
 from shared.learning.sharding import Shard, named
-from shared.ledger.archive import Archive, export, restore
+from shared.ledger.archive import Archive, export, object_name, remove_superseded, restore, superseding
 from shared.ledger.base import shards_path
 from shared.ledger.rolling_up import RollUp
 from shared.ledger.shards import BrokenChain, Shards, scan_all
@@ -117,6 +118,9 @@ class Tidying:
         archived = dropped = 0
         if self._archive is not None:
             async for document in self._shards.segments(assignment_id, shard):
+                if document.fields.get("superseded"):
+                    await self._forget(document, self._archive)
+                    continue
                 newest = document.fields["parts"][-1]["mergedAt"]
                 if not document.fields.get("archive"):
                     if document.fields["last"] <= page_seq and newest <= self._now() - self._archive_after:
@@ -128,6 +132,13 @@ class Tidying:
                 ):
                     dropped += await self._mark(document, {"body": b""})
         return Tidied(joined=joined, archived=archived, dropped=dropped)
+
+    async def _forget(self, document: Document, archive: Archive) -> None:
+        """Remove objects of the archive from which somebody was erased, if that is still to be done."""
+        try:
+            await remove_superseded(self._documents, archive, document, now=self._now())
+        except PreconditionLost:
+            return  # another clean-up was here
 
     async def _join(self, assignment_id: str, shard: Shard, page_seq: int) -> int:
         """Join neighbouring documents up to *page_seq*: those behind it, a loading worker reads by number."""
@@ -150,7 +161,10 @@ class Tidying:
         first, *rest = group
         body = b"\n".join(decompress(document.fields["body"]) for document in group)
         parts = [part for document in group for part in document.fields["parts"]]
-        fields = {"last": group[-1].fields["last"], "parts": parts, "body": compress(body)}
+        fields: dict[str, Any] = {"last": group[-1].fields["last"], "parts": parts, "body": compress(body)}
+        obsolete = [document.fields["archiving"] for document in group if document.fields.get("archiving")]
+        obsolete += [name for document in rest for name in document.fields.get("superseded", ())]
+        fields |= superseding(first, obsolete, now=self._now())
         writes: list[Write] = [Replace(first.path, fields, first.version)]
         writes += [Delete(document.path, document.version) for document in rest]
         try:
@@ -160,17 +174,28 @@ class Tidying:
         return len(rest)
 
     async def _move(self, assignment_id: str, shard: Shard, document: Document, archive: Archive) -> int:
-        body = decompress(document.fields["body"])
-        content = export(body.split(b"\n"))
         fields = document.fields
-        # By months, so that a bucket's rules, and whoever exports one, can tell old answers from new ones.
-        month = f"{fields['parts'][-1]['mergedAt']:%Y-%m}"
-        name = f"{month}/{assignment_id}/{shard.name}/{fields['first']:010d}-{fields['last']:010d}.ndjson.gz"
-        await archive.put(name, content)
-        if restore(await archive.get(name), fields["parts"]) != body:
+        body = decompress(fields["body"])
+        texts = body.split(b"\n")
+        name = object_name(assignment_id, shard.name, fields, texts)
+        # First the document says where its body is going: no object is left that no document knows of.
+        try:
+            [version] = await self._documents.commit(
+                [Replace(document.path, {"archiving": name}, document.version)]
+            )
+        except PreconditionLost:
+            return 0  # another clean-up was here, or somebody is being erased
+        await archive.put(name, export(texts))
+        if restore(await archive.get(name), fields["parts"], assignment_id=assignment_id) != body:
             message = f"{name} does not read back as it was written"
             raise BrokenChain(message)
-        return await self._mark(document, {"archive": name})
+        moved = Document(document.path, fields, version)
+        if await self._mark(moved, {"archive": name, "archiving": ""}):
+            return 1
+        [found] = await self._documents.get([document.path], only=["archive", "archiving"])
+        if found is None or name not in (found.fields.get("archive"), found.fields.get("archiving")):
+            await archive.delete(name)  # meanwhile it was joined with others, or somebody was erased from it
+        return 0
 
     async def _mark(self, document: Document, fields: Fields) -> int:
         """Note something in a segment's document; 1 if it was still as it was read."""

@@ -26,6 +26,7 @@ from shared.learning.questions import (
     RichText,
 )
 from shared.ledger.merging import Merger, MergeSettings
+from shared.ledger.tombstones import Tombstones
 
 QUESTIONS = 20
 OPTIONS = "abcd"
@@ -93,7 +94,13 @@ def catalog(store: FirestoreDocuments) -> Catalog:
 
 def merger(store: FirestoreDocuments, **settings: float) -> Merger:
     """A worker over *store*."""
-    return Merger(store, grading_of=catalog(store).grading, now=now, settings=MergeSettings(**settings))
+    return Merger(
+        store,
+        grading_of=catalog(store).grading,
+        now=now,
+        tombstones=Tombstones(store, key=b"a key for the bench", clock=time.monotonic),
+        settings=MergeSettings(**settings),
+    )
 
 
 def answers(

@@ -217,6 +217,7 @@ async def test_two_workers_at_once_lose_and_repeat_nothing(app):
             app.services.documents,
             grading_of=app.services.catalog.grading,
             now=lambda: datetime.now(UTC),
+            tombstones=app.services.tombstones,
             settings=MergeSettings(gather_seconds=0.001, merge_seconds=0, rollup_seconds=0),
         )
         for _ in range(2)

@@ -19,7 +19,9 @@ from shared.documents.base import Create, Documents, Version, Write, Written
 from shared.errors import Unavailable
 from shared.learning.answers import AnswerSubmitted, canonical, microseconds
 from shared.learning.assignments import GradingPolicy
+from shared.ledger.archive import SETTLED_AFTER
 from shared.ledger.merging import MergeSettings
+from shared.ledger.tombstones import mark
 from shared.topics.memory import MemoryTopic
 from shared.wiring import Services
 from tests.checker import Told, Wrong, check
@@ -94,7 +96,7 @@ SEED = figures.number("LECTERN_FIRST_SEED", 0)
 class Journey:
     """Answers of a few learners on their way; each step is one handler's work."""
 
-    STEPS = ("accept", "merge", "trigger", "merge_late", "sweep", "clean_up", "rebuild")
+    STEPS = ("accept", "merge", "trigger", "merge_late", "sweep", "clean_up", "erase", "rebuild")
 
     def __init__(self, documents: Documents, variant: Variant = SOUND) -> None:
         self._documents = documents
@@ -105,6 +107,8 @@ class Journey:
         self._form = forms.make("assignment", 3, GradingPolicy())
         self._began = datetime.now(UTC) - timedelta(minutes=10)
         self._number = 0
+        self._ahead = timedelta(0)
+        self._gone: set[str] = set()
 
     def services(self, process: Process) -> Services:
         """Lectern's parts in *process*; pages are so small that the late merge splits the shard."""
@@ -121,7 +125,7 @@ class Journey:
             documents=FaultyDocuments(self._documents, process),
             topic=Topic(),
             archive=MemoryArchive(self._archived, process.perform),
-            now=lambda: datetime.now(UTC),
+            now=lambda: datetime.now(UTC) + self._ahead,
             clock=time.monotonic,
             jitter=lambda: 0.1,
             merging=MergeSettings(
@@ -156,7 +160,8 @@ class Journey:
             submitted_at=microseconds(self._began) + self._number,
             source=source,
         )
-        self._told.offer(event)
+        if event.student_id not in self._gone:
+            self._told.offer(event)
         return event
 
     async def step(self, name: str, process: Process) -> None:
@@ -177,7 +182,8 @@ class Journey:
     async def _submit(self, process: Process, events: list[AnswerSubmitted]) -> None:
         async def submit(event: AnswerSubmitted) -> None:
             recorded = await self._until_done(process, lambda services: accept(services, event))
-            self._told.acknowledge(recorded.event)
+            if event.student_id not in self._gone:
+                self._told.acknowledge(recorded.event)
 
         await asyncio.gather(*map(submit, events))
 
@@ -223,6 +229,26 @@ class Journey:
     async def _clean_up(self, process: Process) -> None:
         await self._until_done(process, lambda services: services.tidying.run())
         await self._until_done(Process(), lambda services: services.tidying.run())
+
+    async def _erase(self, process: Process) -> None:
+        """Erase a learner whose answers are in the archive, in segments and on their way."""
+        await self._submit(Process(), [self._answer("ann", "truth", 0), self._answer("bob", "truth", 1)])
+        student = f"ann{SEED or ''}"
+        later = (timedelta(0), timedelta(0), 2 * SETTLED_AFTER)
+        for ahead in later:  # the first may not get far, the second does, the last sees that nothing is left
+            self._ahead = ahead
+            erased = await self._until_done(process, lambda services: self._erased(services, student))
+            process = process.successor() if process.dead else process
+        if erased.answers or not erased.settled:
+            raise Wrong(["something was left of who was erased"])
+        await self._merge(process)  # what comes late is dropped
+        self._gone = {student}
+        self._told.forget(student)
+
+    async def _erased(self, services: Services, student: str) -> Any:
+        marks = [mark(services.receipt_key, student)]
+        await services.tombstones.add(marks, now=services.now())
+        return await services.erasing.erase(marks)
 
     async def _rebuild(self, process: Process) -> None:
         async def rebuild(services: Services) -> Any:

@@ -13,6 +13,7 @@ from shared.learning.answers import AnswerSubmitted
 from shared.ledger.accepting import Recorded
 from shared.ledger.browser_answers import from_browser
 from shared.ledger.merging import MergeSettings
+from shared.ledger.tombstones import Tombstones
 from shared.settings import Settings
 from shared.topics import doorbell
 from shared.topics.base import Message
@@ -55,6 +56,10 @@ class FaultyServices(Services):
         return Catalog(self.documents, now=self.now, clock=self._clock)
 
     @cached_property
+    def tombstones(self) -> Tombstones:
+        return Tombstones(self.documents, key=self.receipt_key, clock=self._clock)
+
+    @cached_property
     def pending_answers(self) -> Any:
         return self._variant.pending_answers(self.documents)
 
@@ -64,6 +69,7 @@ class FaultyServices(Services):
             self.documents,
             grading_of=self.catalog.grading,
             now=self.now,
+            tombstones=self.tombstones,
             settings=self._merging,
             jitter=self._jitter,
         )
@@ -107,6 +113,12 @@ class MemoryArchive:
             return self._kept[name]
 
         return await self._perform("restore", name, effect)
+
+    async def delete(self, name: str) -> None:
+        async def effect() -> None:
+            self._kept.pop(name, None)
+
+        await self._perform("remove", name, effect)
 
 
 async def _at_once(_operation: str, _detail: str, effect: Callable[[], Awaitable[Any]]) -> Any:

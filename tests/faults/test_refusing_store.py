@@ -106,7 +106,7 @@ async def test_a_message_that_met_a_refusal_comes_again(tmp_path, code):
         assert await store.count(DEAD_LETTERS) == 0
 
         put_in_place(app.services, documents=store)
-        for part in ("merger", "shards"):
+        for part in ("merger", "shards", "tombstones"):
             app.services.__dict__.pop(part, None)
         assert (await pushed(app, message)).status_code == 204
         assert await app.services.pending_answers.count() == 0

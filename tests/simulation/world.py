@@ -9,9 +9,12 @@ what and when, how long everything takes, what is lost, repeated, late or cut of
 import asyncio
 import contextlib
 import gc
+import gzip
 import hashlib
 import itertools
 import logging
+import re
+import zlib
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,8 +25,10 @@ from shared.documents.base import Create
 from shared.documents.memory import MemoryDocuments
 from shared.errors import Conflict, DeadlineExceeded, LecternError, Rejected, Unavailable
 from shared.learning.answers import AnswerSubmitted, microseconds
+from shared.ledger.archive import SETTLED_AFTER
 from shared.ledger.merging import MergeSettings
 from shared.ledger.shards import BrokenChain
+from shared.ledger.tombstones import KNOWN_FOR_SECONDS, mark
 from shared.topics.base import Message
 from shared.wiring import Services
 from tests.checker import Form, Told, Wrong, check
@@ -72,6 +77,7 @@ class Plan:
     lost_messages: float
     affinity: bool
     upkeep: bool
+    erased: int
 
     @property
     def faultless(self) -> bool:
@@ -127,6 +133,7 @@ def draw(rng: Random) -> Plan:
         lost_messages=likely(0.2),
         affinity=rng.random() < 0.5,
         upkeep=rng.random() < 0.4,
+        erased=rng.choice([0, 0, 0, 0, 0, 1, 1, 2]),
     )
 
 
@@ -279,6 +286,7 @@ class World:
         self.forms: list[Form] = []
         self.operations = 0
         self.kills = 0
+        self.erased: set[str] = set()
         self.swept = 0
         self._trace = hashlib.sha256()
         self._slots: dict[str, Process] = {}
@@ -325,14 +333,17 @@ class World:
         if self.plan.upkeep:
             upkeep += [self.loop.create_task(self._tidy_now_and_then())]
             upkeep += [self.loop.create_task(self._audit_now_and_then())]
+        erasing = self.loop.create_task(self._erase())
         clients = [self.loop.create_task(self._client(n)) for n in range(self.plan.submissions)]
         for client in clients:
             await client
         self.calm = True
         for task in upkeep:
             task.cancel()
+        await erasing
         while self._background:  # noqa: ASYNC110  what is done there makes more of it
             await asyncio.sleep(1)
+        await self._see_that_they_are_gone()
         if self.plan.faultless:
             await self._check("before any sweep")
         await asyncio.sleep(10)
@@ -361,7 +372,9 @@ class World:
         )
 
     def _check_nonsense(self) -> None:
-        """All of it is where somebody will look, and nowhere else."""
+        """All of it is where somebody will look, and nowhere else; it is all of one student's."""
+        if "student-0" in self.erased:
+            return
         stored = self.documents.dump()
         letters = [
             f"{fields['function']} {fields['body'].decode()}"
@@ -577,6 +590,48 @@ class World:
             except (Gone, Unavailable):
                 continue
 
+    async def _erase(self) -> None:
+        """Erase some students while they answer, however often that is cut off."""
+        students = [f"student-{number}" for number in range(self.plan.students)]
+        for student in self.rng.sample(students, min(self.plan.erased, len(students))):
+            await asyncio.sleep(self.rng.random() * 2 * self.plan.span)
+            self.erased.add(student)
+            slot = f"erase-{self.rng.randrange(2)}"
+            for _ in range(_TRIES):
+                try:
+                    await self.ask(slot, self._erased_by, self._deadline(_UPKEEP_DEADLINE))
+                except (Gone, Unavailable):
+                    await asyncio.sleep(self.rng.random() * 5)
+                except BrokenChain as broken:
+                    self._problems.append(f"erasing: {broken}")
+                    return
+                else:
+                    break
+
+    async def _erased_by(self, services: Services) -> int:
+        marks = [mark(services.receipt_key, student) for student in self.erased]
+        await services.tombstones.add(marks, now=services.now())
+        erased = await services.erasing.erase(marks)
+        return erased.answers + (not erased.settled)
+
+    async def _see_that_they_are_gone(self) -> None:
+        """A second pass, when no worker is left that does not know; then nobody knows of them any more."""
+        if not self.erased:
+            return
+        await asyncio.sleep(KNOWN_FOR_SECONDS + SETTLED_AFTER.total_seconds())
+        await self._last(self._erased_by)
+        await asyncio.sleep(SETTLED_AFTER.total_seconds())
+        if await self._last(self._erased_by):
+            self._problems.append("something of those who were erased was left")
+        kept = [(path, _plain_bytes(fields)) for path, fields in self.documents.dump().items()]
+        kept += [(name, gzip.decompress(content)) for name, content in self.archived.items()]
+        for student in self.erased:
+            name = re.compile(rb"%s(?![0-9])" % student.encode())
+            self._problems += [
+                f"{student} was erased and is in {path}" for path, text in kept if name.search(text)
+            ]
+            self.told.forget(student)
+
     async def _rebuild(self, form: Form) -> None:
         replace = self.rng.random() < 0.5
 
@@ -603,6 +658,16 @@ async def _merge(services: Services, message: Message) -> None:
     except Rejected as error:
         wrong = f"a message was set aside: {error}"
         raise Wrong([wrong]) from error
+
+
+def _plain_bytes(fields: Any) -> bytes:
+    """All that stands in the fields of a document, what is packed in there included."""
+    body = fields.get("body")
+    packed = b""
+    if isinstance(body, bytes) and body:
+        with contextlib.suppress(zlib.error):
+            packed = zlib.decompress(body)
+    return repr(fields).encode() + packed
 
 
 def _parsed(answer: str) -> Any:

@@ -93,19 +93,21 @@ def test_what_is_no_receipt_is_refused(text):
 
 @given(st.lists(events, min_size=1, max_size=30, unique_by=lambda each: each.event_id), st.randoms())
 def test_a_segment_is_the_same_bytes_whatever_the_order(batch, chance):
-    packed = segments.pack(segments.ordered(batch))
+    packed = segments.pack("a1", segments.ordered(batch))
     chance.shuffle(batch)
-    assert segments.pack(segments.ordered(batch)) == packed
+    assert segments.pack("a1", segments.ordered(batch)) == packed
     assert segments.unpack(segments.decompress(segments.compress(packed))) == segments.ordered(batch)
     assert b"\n" not in packed
 
 
 @given(st.lists(st.lists(events, min_size=1, max_size=5), min_size=1, max_size=5))
 def test_an_archived_object_restores_the_packed_texts(batches):
-    packed = [segments.pack(segments.ordered(batch)) for batch in batches]
+    packed = [segments.pack("a1", segments.ordered(batch)) for batch in batches]
     content = export(packed)
     assert content == export(packed)
-    assert restore(content, [{"count": len(batch)} for batch in batches]) == b"\n".join(packed)
+    assert restore(content, [{"count": len(batch)} for batch in batches], assignment_id="a1") == b"\n".join(
+        packed
+    )
 
 
 def test_a_chain_tells_every_change():

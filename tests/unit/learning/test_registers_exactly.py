@@ -90,7 +90,7 @@ def test_the_attempt_that_counts_follows_the_policy_whatever_came_first(policy, 
 def test_a_replay_counted_at_the_end_is_the_same():
     registers, _ = filled()
     replayed = Registers(grading())
-    replayed.replay(pack([*SCHOOL, *SCHOOL]))
+    replayed.replay(pack("a1", [*SCHOOL, *SCHOOL]))
     replayed.recount()
     assert replayed.sums == registers.sums
     assert replayed.events == registers.events
@@ -100,18 +100,18 @@ def test_a_replay_counted_at_the_end_is_the_same():
     assert replayed.sums == registers.sums
     assert replayed.sums.complete == 3
     with pytest.raises(InvalidRequest):
-        replayed.replay(pack([event("ann", "none", "a", 1, "s1")]))
+        replayed.replay(pack("a1", [event("ann", "none", "a", 1, "s1")]))
     foreign = event("ann", "q0", "a", 1, "s1")
     object.__setattr__(foreign, "assignment_id", "other")
     with pytest.raises(InvalidRequest, match="another assignment"):
-        replayed.replay(pack([foreign]))
+        replayed.replay(pack("other", [foreign]))
 
 
 def test_a_learner_whose_answers_lie_in_several_segments_keeps_them_all():
     registers, _ = filled()
     replayed = Registers(grading())
     for number in range(0, len(SCHOOL), 2):
-        replayed.replay(pack(SCHOOL[number : number + 2]))
+        replayed.replay(pack("a1", SCHOOL[number : number + 2]))
     replayed.recount()
     assert replayed.encode() == registers.encode()
     assert (replayed.sums, replayed.events) == (registers.sums, registers.events)

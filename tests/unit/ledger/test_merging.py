@@ -4,6 +4,7 @@ import asyncio
 import functools
 import gc
 import itertools
+import time
 from collections import deque
 from datetime import UTC, datetime
 
@@ -22,6 +23,7 @@ from shared.learning.sharding import WHOLE, position
 from shared.ledger import merging
 from shared.ledger.merging import Merger, MergeSettings
 from shared.ledger.shards import Shards, ShardState
+from shared.ledger.tombstones import Tombstones
 from tests.simulation import forms
 from tests.simulation.loop import SimulatedLoop
 
@@ -92,6 +94,10 @@ def answer(number, student=None, text=ANSWER, question=QUESTION, assignment="exa
     )
 
 
+def nobody_erased():
+    return Tombstones(MemoryDocuments(), key=b"key", clock=time.monotonic)
+
+
 class Work:
     """A worker, its store, and pending answers in it."""
 
@@ -109,8 +115,16 @@ class Work:
         return self
 
     def another(self):
+        return self.with_keys(self.grading)
+
+    def with_keys(self, grading_of):
         return Merger(
-            self.store, grading_of=self.grading, now=lambda: NOW, settings=self.settings, jitter=self.jitter
+            self.store,
+            grading_of=grading_of,
+            now=lambda: NOW,
+            tombstones=nobody_erased(),
+            settings=self.settings,
+            jitter=self.jitter,
         )
 
     def jitter(self):
@@ -328,9 +342,7 @@ class TestBatches:
         async def grading(_assignment_id):
             return all_questions
 
-        merger = Merger(
-            work.store, grading_of=grading, now=lambda: NOW, settings=work.settings, jitter=work.jitter
-        )
+        merger = work.with_keys(grading)
         tasks = [work.merge(answer(n, text=text, question=essay), merger=merger) for n in range(1000, 2300)]
         await asyncio.gather(*tasks)
         counts = [each.count for each in await segments_of(work)]
@@ -524,7 +536,10 @@ class TestRaces:
         reads = await self.race(work, missed=8)
         await work.merge(answer(2))
         head, tail = reads
-        assert head == ([HEAD], ["digest", "events", "pageSeq", "seq", "splitBits", "sums"])
+        assert head == (
+            [HEAD],
+            ["digest", "erased", "erasing", "events", "pageSeq", "seq", "splitBits", "sums"],
+        )
         assert tail == ([f"{HEAD}/segments/{seq:010d}" for seq in range(2, 10)], None)
         state = await work.state()
         assert (state.registers.events, state.seq) == (10, 10)
@@ -921,7 +936,7 @@ class TestMemory:
         async def grading_of(assignment_id):
             return grading[assignment_id]
 
-        merger = Merger(work.store, grading_of=grading_of, now=lambda: NOW, settings=work.settings)
+        merger = work.with_keys(grading_of)
         await merger.merge([answer(0, assignment="exam-0")], by="message")
         size = merger._states.get(("exam-0", WHOLE)).memory_bytes
         merger._states._most_bytes = 3 * size
