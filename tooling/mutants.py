@@ -49,6 +49,8 @@ TESTS = {
     "shared/budgets/prices.py": ["tests/unit/budgets/test_prices.py"],
     "shared/ledger/merging.py": ["tests/unit/ledger/test_merging.py", "tests/faults/test_roll_up.py"],
     "shared/ledger/remembered.py": ["tests/unit/ledger/test_remembered.py"],
+    "shared/ledger/erasing.py": ["tests/unit/ledger/test_erasing.py"],
+    "shared/ledger/tombstones.py": ["tests/unit/ledger/test_tombstones.py"],
 }
 """The modules, and the tests that have to notice."""
 

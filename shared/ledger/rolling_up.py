@@ -94,7 +94,8 @@ class RollUp:
         """
         Return when the assignment document shows everything that was merged before this call.
 
-        With *anew*, it is written even if it seems to show that already.
+        With *anew*, the shards are asked whatever is remembered of them, and it is written even if it seems to
+        show that already.
         """
         progress = self._progress.setdefault(assignment_id, _Progress())
         progress.anew |= anew
@@ -127,7 +128,7 @@ class RollUp:
                 if document is None:
                     return
                 expected = progress.take_over(document)
-            totals = self._known_totals(assignment_id)
+            totals = None if progress.anew else self._known_totals(assignment_id)
             if totals is None or totals.age < progress.written:
                 totals = await self.totals(grading)  # what is remembered is older than what is shown
             if totals.age < progress.written:
