@@ -8,7 +8,7 @@ catch it, or the layer proves nothing.
 import asyncio
 import sys
 from bisect import insort
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,10 +21,12 @@ from shared.learning.registers import Folded, Registers, Row
 from shared.learning.segments import ordered
 from shared.learning.sharding import Shard
 from shared.ledger.accepting import PendingAnswers, Recorded
-from shared.ledger.base import pending_path
+from shared.ledger.base import head_path, pending_path
+from shared.ledger.erasing import Erasing
 from shared.ledger.merging import Merger
-from shared.ledger.shards import HasSplit
+from shared.ledger.shards import HasSplit, Shards, ShardState
 from shared.ledger.sweeping import Sweep, Swept
+from shared.ledger.tombstones import Tombstones
 
 _TRIES = 10
 
@@ -38,6 +40,9 @@ class Variant:
     pending_answers: type[PendingAnswers] = PendingAnswers
     merger: type[Merger] = Merger
     sweep: type[Sweep] = Sweep
+    shards: type[Shards] = Shards
+    erasing: type[Erasing] = Erasing
+    tombstones: type[Tombstones] = Tombstones
 
 
 class _Counting(Merger):
@@ -216,6 +221,42 @@ class _Since:
         return [document for document in page if _submitted(document) > self._moment]
 
 
+class _RegistersOnly(Erasing):
+    """Erases from what is read every day, and leaves the history as it is."""
+
+    async def _from_segments(self, assignment_id: str, state: ShardState) -> bool:
+        return True
+
+
+class _WithoutTrace(Shards):
+    """Takes learners out of a shard's page, and tells no replay."""
+
+    async def erase(self, state: ShardState, learners: Iterable[str], *, now: datetime) -> int:
+        assert state.version is not None
+        registers, gone = state.registers, sorted(learners)
+        attempts = registers.erase(gone)
+        registers.recount()
+        fields = {
+            "events": registers.events,
+            "sums": registers.sums.encode(),
+            "page": registers.encode(),
+            "pageSeq": state.seq,
+            "erased": state.erased + attempts,
+            "erasing": gone,
+        }
+        path = head_path(registers.grading.assignment_id, state.shard)
+        [state.version] = await self._documents.commit([Replace(path, fields, state.version)])
+        state.page_seq, state.erased, state.erasing = state.seq, state.erased + attempts, tuple(gone)
+        return attempts
+
+
+class _WithoutTombstones(Tombstones):
+    """Forgets whom it erased."""
+
+    async def known(self) -> frozenset[bytes]:
+        return frozenset()
+
+
 def _submitted(document: Document) -> int:
     submitted = document.fields.get("submittedAt")
     if isinstance(submitted, datetime):
@@ -275,5 +316,8 @@ MUTANTS = {
         Variant("deleted-before-the-segment", merger=_ForgettingFirst),
         Variant("arrival-order", merger=_InArrivalOrder),
         Variant("cursor-without-overlap", sweep=_CursorSweep),
+        Variant("erased-from-the-registers-only", erasing=_RegistersOnly),
+        Variant("erased-without-a-segment-that-says-so", shards=_WithoutTrace),
+        Variant("erased-without-a-tombstone", tombstones=_WithoutTombstones),
     )
 }

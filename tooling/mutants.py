@@ -64,7 +64,17 @@ _QUICKER = "decides only how quickly the same shard is found"
 _HELD = "keeps tasks from being collected, which no test can wait for"
 _NOT_KEPT = "that something is missing is not remembered, so there is nothing to forget"
 
+_SPARES_READS = "spares reads that find nothing"
+
 EQUIVALENT: dict[str, str] = {
+    "shared/ledger/erasing.py Erasing.erase: "
+    "always: if await self._documents.scan(shards_path(document.id), limit=1):": _SPARES_READS,
+    "shared/ledger/erasing.py Erasing.erase: constant 1 of limit=1": _SPARES_READS,
+    "shared/ledger/erasing.py Erasing._from_collection: always: if gone:": "spares an empty request",
+    "shared/ledger/erasing.py Erasing._from_document: "
+    "constant True of strict=True": "a body has as many lines as its document has parts",
+    "shared/ledger/tombstones.py Tombstones.among: always first: "
+    "{learner for learner in learners if self._mark(learner) in known} if known else set()": _SPARES_READS,
     "shared/ledger/merging.py Merger._distribute: "
     "always: if (assignment_id, start) in self._splits:": _QUICKER,
     "shared/ledger/merging.py Merger._distribute: always: if shard is None:": _QUICKER,

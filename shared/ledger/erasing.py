@@ -87,18 +87,18 @@ class Erasing:
         found, settled = 0, True
         for collection in (PENDING, FROM_BROWSERS, REJECTED, DEAD_LETTERS):
             found += await self._from_collection(collection, wanted)
-        async for document in self._documents_of("assignments"):
-            if await self._documents.scan(shards_path(document.id), limit=1):
-                erased = await self._from_assignment(await self._grading_of(document.id), wanted)
-                found, settled = found + erased.answers, settled and erased.settled
+        async for page in self._pages("assignments"):
+            for document in page:
+                if await self._documents.scan(shards_path(document.id), limit=1):
+                    erased = await self._from_assignment(await self._grading_of(document.id), wanted)
+                    found, settled = found + erased.answers, settled and erased.settled
         return Erased(found, settled)
 
-    async def _documents_of(self, collection: str) -> AsyncIterator[Document]:
+    async def _pages(self, collection: str) -> AsyncIterator[list[Document]]:
         last: str | None = None
         while True:
             page = await self._documents.scan(collection, after=last, limit=_PAGE)
-            for document in page:
-                yield document
+            yield page
             if len(page) < _PAGE:
                 return
             last = page[-1].id
@@ -106,24 +106,25 @@ class Erasing:
     async def _from_collection(self, collection: str, marks: frozenset[bytes]) -> int:
         """Remove the documents of *collection* that are about any of them."""
         found = 0
-        gone: list[str] = []
-        async for document in self._documents_of(collection):
-            if self._is_about(document, marks):
-                gone.append(document.path)
-            if len(gone) == _PAGE:
+        async for page in self._pages(collection):
+            gone = [document.path for document in page if self._is_about(document, marks)]
+            if gone:
                 await self._documents.delete_each(gone)
-                found, gone = found + len(gone), []
-        if gone:
-            await self._documents.delete_each(gone)
-        return found + len(gone)
+            found += len(gone)
+        return found
 
     def _is_about(self, document: Document, marks: frozenset[bytes]) -> bool:
-        """Whether any of them is named in *document*, which may be no answer at all."""
+        """
+        Whether a *document* is one of theirs.
+
+        What is an answer, or says whose it is, is taken at its word: somebody else's may name them.
+        """
         try:
-            if document.path.startswith((PENDING, FROM_BROWSERS)):
-                return self._marked(read_pending(document).student_id, marks)
+            learner = read_pending(document).student_id
         except InvalidRequest:
-            pass
+            learner = document.fields.get("studentId")
+        if isinstance(learner, str):
+            return self._marked(learner, marks)
         return any(
             self._marked(token.decode(), marks) for token in set(_TOKEN.findall(_text(document.fields)))
         )

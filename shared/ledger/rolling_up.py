@@ -94,8 +94,8 @@ class RollUp:
         """
         Return when the assignment document shows everything that was merged before this call.
 
-        With *anew*, the shards are asked whatever is remembered of them, and it is written even if it seems to
-        show that already.
+        With *anew*, the shards are asked, whatever is remembered of them, and it is written even if it seems
+        to show that already.
         """
         progress = self._progress.setdefault(assignment_id, _Progress())
         progress.anew |= anew

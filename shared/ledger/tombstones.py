@@ -25,6 +25,7 @@ _MOST = 45_000
 """What fits one document, and more learners than are erased in :data:`_KEPT`."""
 
 _TRIES = 8
+_MARKS_REMEMBERED = 10_000
 
 
 def mark(key: bytes, learner_id: str) -> bytes:
@@ -46,7 +47,7 @@ class Tombstones:
         self._known: frozenset[bytes] = frozenset()
         self._read_at = float("-inf")
         self._reading: asyncio.Task[None] | None = None
-        self._mark = functools.lru_cache(maxsize=10_000)(functools.partial(mark, key))
+        self._mark = functools.lru_cache(_MARKS_REMEMBERED)(functools.partial(mark, key))
 
     async def add(self, marks: Collection[bytes], *, now: datetime) -> None:
         """

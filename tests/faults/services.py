@@ -13,7 +13,6 @@ from shared.learning.answers import AnswerSubmitted
 from shared.ledger.accepting import Recorded
 from shared.ledger.browser_answers import from_browser
 from shared.ledger.merging import MergeSettings
-from shared.ledger.tombstones import Tombstones
 from shared.settings import Settings
 from shared.topics import doorbell
 from shared.topics.base import Message
@@ -56,8 +55,25 @@ class FaultyServices(Services):
         return Catalog(self.documents, now=self.now, clock=self._clock)
 
     @cached_property
-    def tombstones(self) -> Tombstones:
-        return Tombstones(self.documents, key=self.receipt_key, clock=self._clock)
+    def tombstones(self) -> Any:
+        return self._variant.tombstones(self.documents, key=self.receipt_key, clock=self._clock)
+
+    @cached_property
+    def shards(self) -> Any:
+        return self._variant.shards(self.documents)
+
+    @cached_property
+    def erasing(self) -> Any:
+        return self._variant.erasing(
+            self.documents,
+            self.shards,
+            self.history,
+            self.merger.figures,
+            archive=self.archive,
+            grading_of=self.catalog.grading,
+            key=self.receipt_key,
+            now=self.now,
+        )
 
     @cached_property
     def pending_answers(self) -> Any:

@@ -601,7 +601,8 @@ class World:
                 try:
                     await self.ask(slot, self._erased_by, self._deadline(_UPKEEP_DEADLINE))
                 except (Gone, Unavailable):
-                    await asyncio.sleep(self.rng.random() * 5)
+                    with contextlib.suppress(Gone, Unavailable):  # a replay half-way comes to what is live
+                        await self._rebuild(self.rng.choice(self.forms))
                 except BrokenChain as broken:
                     self._problems.append(f"erasing: {broken}")
                     return

@@ -20,7 +20,7 @@ class Store(MemoryDocuments):
 
     def __init__(self):
         super().__init__()
-        self.reads = 0
+        self.reads = self.commits = 0
         self.meanwhile = []
 
     async def get(self, paths, *, only=None):
@@ -30,6 +30,7 @@ class Store(MemoryDocuments):
     async def commit(self, writes):
         if self.meanwhile:
             await self.meanwhile.pop()()
+        self.commits += 1
         return await super().commit(writes)
 
 
@@ -99,6 +100,7 @@ async def test_adding_again_writes_nothing(store):
     [before] = await store.get([PATH])
     await marks.add([mark(KEY, "ann")], now=NOW + timedelta(days=3))
     assert await store.get([PATH]) == [before]
+    assert store.commits == 1
 
 
 async def test_two_who_add_at_once_lose_neither(store):
