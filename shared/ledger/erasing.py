@@ -119,6 +119,7 @@ class Erasing:
 
         What is an answer, or says whose it is, is taken at its word: somebody else's may name them.
         """
+        learner: object
         try:
             learner = read_pending(document).student_id
         except InvalidRequest:
