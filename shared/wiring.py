@@ -212,7 +212,7 @@ class Services:
         """Replays what happened."""
         from shared.ledger.history import History
 
-        return History(self.documents, self.shards, self.archive)
+        return History(self.documents, self.shards, self.archive, key=self.receipt_key)
 
     @cached_property
     def recorded_answers(self) -> "RecordedAnswers":

@@ -8,7 +8,7 @@ catch it, or the layer proves nothing.
 import asyncio
 import sys
 from bisect import insort
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -231,7 +231,7 @@ class _RegistersOnly(Erasing):
 class _WithoutTrace(Shards):
     """Takes learners out of a shard's page, and tells no replay."""
 
-    async def erase(self, state: ShardState, learners: Iterable[str], *, now: datetime) -> int:
+    async def erase(self, state: ShardState, learners: Mapping[str, bytes], *, now: datetime) -> int:
         assert state.version is not None
         registers, gone = state.registers, sorted(learners)
         attempts = registers.erase(gone)

@@ -8,7 +8,7 @@ alone, whatever order the answers came in.
 
 import struct
 from bisect import insort
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import orjson
@@ -108,16 +108,20 @@ class Registers:
                 duplicates += 1
         return Folded(ordered(applied), duplicates, refused)
 
-    def replay(self, packed: bytes) -> None:
+    def replay(self, packed: bytes, mark_of: Callable[[str], bytes]) -> None:
         """
         Put the answers of a segment into registers without counting; :meth:`recount` when all are in.
+
+        Where it says that learners are erased, those with such a mark (*mark_of*) are forgotten.
 
         Raises:
             InvalidRequest: one of them cannot be graded, which none in a segment should be.
         """
-        assignment_id, students, questions, answers, rows, erased, _ = opened(packed)
+        assignment_id, students, questions, answers, rows, erased = opened(packed)
         self._belongs(assignment_id)
-        self.erase(erased)
+        if erased:
+            marks = frozenset(erased)
+            self.erase([learner for learner in self.rows if mark_of(learner).hex() in marks])
         indexes = [self.grading.question_index(question) for question in questions]
         registers = [self._row(student).attempts for student in students]
         grade = self.grading.grade

@@ -65,22 +65,20 @@ def pack(assignment_id: str, events: Iterable[AnswerSubmitted]) -> bytes:
     )
 
 
-def pack_erasure(assignment_id: str, learners: Iterable[str]) -> bytes:
+def pack_erasure(assignment_id: str, marks: Iterable[str]) -> bytes:
     """
-    Write that *learners* are erased here: of what a replay has of them up to this segment, nothing counts.
+    Write that the learners with these *marks* (hexadecimal) are erased here: nothing before it is theirs.
 
     A version of its own, so that a release that knows of no erasures stops instead of counting them in.
     """
-    return orjson.dumps({"v": _ERASURE, "assignmentId": assignment_id, "erased": sorted(learners)})
+    return orjson.dumps({"v": _ERASURE, "assignmentId": assignment_id, "erased": sorted(marks)})
 
 
 def without(packed: bytes, learners: Collection[str]) -> bytes:
     """*packed* as it is when nothing in it is about *learners* any more; the same again changes nothing."""
     segment = opened(packed)
-    if not any(learner in learners for learner in (*segment.students, *segment.erased)):
+    if not any(learner in learners for learner in segment.students):
         return packed
-    if segment.version == _ERASURE:
-        return pack_erasure(segment.assignment_id, set(segment.erased).difference(learners))
     return pack(
         segment.assignment_id, (event for event in unpack(packed) if event.student_id not in learners)
     )
@@ -91,7 +89,7 @@ class Opened(NamedTuple):
     A packed segment, its texts once each.
 
     A row names by number a student, a question and an answer; then come submission id, time and source.
-    *erased* are learners of whom nothing counts any more that was packed before.
+    *erased* are marks of learners of whom nothing counts any more that was packed before.
     """
 
     assignment_id: str
@@ -100,7 +98,6 @@ class Opened(NamedTuple):
     answers: list[str]
     rows: list[tuple[int, int, int, str, int, str]]
     erased: list[str]
-    version: int
 
 
 def opened(packed: bytes) -> Opened:
@@ -113,12 +110,12 @@ def opened(packed: bytes) -> Opened:
     body = orjson.loads(packed)
     version = body["v"]
     if version == _ERASURE:
-        return Opened(body["assignmentId"], [], [], [], [], body["erased"], version)
+        return Opened(body["assignmentId"], [], [], [], [], body["erased"])
     if version != _ANSWERS:
         message = f"unknown segment version {version!r}"
         raise InvalidRequest(message)
     return Opened(
-        body["assignmentId"], body["students"], body["questions"], body["answers"], body["rows"], [], version
+        body["assignmentId"], body["students"], body["questions"], body["answers"], body["rows"], []
     )
 
 
@@ -129,7 +126,7 @@ def unpack(packed: bytes) -> list[AnswerSubmitted]:
     Raises:
         InvalidRequest: *packed* is of no version known here.
     """
-    assignment_id, students, questions, answers, rows, _, _ = opened(packed)
+    assignment_id, students, questions, answers, rows, _ = opened(packed)
     return [
         AnswerSubmitted(
             assignment_id, questions[q], students[s], submission_id, answers[a], submitted_at, source

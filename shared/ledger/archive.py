@@ -111,17 +111,13 @@ def export(packed: Sequence[bytes]) -> bytes:
 
 
 def restore(content: bytes, parts: Sequence[Mapping[str, Any]], *, assignment_id: str) -> bytes:
-    """
-    The packed texts of the segments in an archived object, one a line, as their document had them.
-
-    Who was erased is in no archive: a segment that said so says it of nobody by then.
-    """
+    """The packed texts of the segments in an archived object, one a line, as their document had them."""
     events = [decode(line) for line in gzip.decompress(content).splitlines()]
     packed = []
     place = 0
     for part in parts:
-        if part.get("erasure"):
-            packed.append(pack_erasure(assignment_id, ()))
+        if "erased" in part:
+            packed.append(pack_erasure(assignment_id, part["erased"]))
             continue
         packed.append(pack(assignment_id, events[place : place + part["count"]]))
         place += part["count"]

@@ -13,9 +13,9 @@ Where the ledger keeps what, and the shapes of it.
   ``first`` and ``last`` segment in this document (one, until compaction joins several), ``parts`` with
   ``count``, ``digest`` and ``mergedAt`` of each, ``body``: their packed texts, one a line, compressed; or,
   when the body has moved to the archive, ``archive``: its name there. A part that says who was erased
-  has ``erasure``; one from which somebody was taken out has ``content``, the digest of what was there,
-  and ``kept``, of what is left. ``archiving``: the name under which the body is on its way to the
-  archive; ``superseded``: names of objects there that are to go, since ``supersededAt``.
+  has their marks, ``erased``; one from which somebody was taken out has ``content``, the digest of what
+  was there, and ``kept``, of what is left. ``archiving``: the name under which the body is on its way to
+  the archive; ``superseded``: names of objects there that are to go, since ``supersededAt``.
 - ``assignments/{assignmentId}``: ``stats``, ``asOf`` and ``shardBits`` are the ledger's, the rest the
   catalog's.
 - ``tombstones/learners``: ``entries``, the marks of those who were erased and when, twenty bytes each.

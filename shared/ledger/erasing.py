@@ -16,6 +16,7 @@ from typing import Any
 from shared.documents.base import Document, Documents, Fields, Replace
 from shared.errors import Conflict, InvalidRequest, PreconditionLost, Unavailable
 from shared.learning.assignments import Grading
+from shared.learning.marks import mark
 from shared.learning.segments import compress, content_digest, opened, without
 from shared.learning.sharding import WHOLE, Shard
 from shared.ledger.archive import Archive, export, object_name, remove_superseded, superseding
@@ -25,7 +26,6 @@ from shared.ledger.history import History
 from shared.ledger.rolling_up import RollUp
 from shared.ledger.shards import HasSplit, Shards, ShardState
 from shared.ledger.sweeping import read_pending
-from shared.ledger.tombstones import mark
 
 _PAGE = 200
 _MOST_AT_ONCE = 100
@@ -144,7 +144,7 @@ class Erasing:
             try:
                 learners = [each for each in state.registers.rows if self._marked(each, marks)]
                 for start in range(0, len(learners), _MOST_AT_ONCE):
-                    some = learners[start : start + _MOST_AT_ONCE]
+                    some = {each: mark(self._key, each) for each in learners[start : start + _MOST_AT_ONCE]}
                     found += await self._shards.erase(state, some, now=self._now())
                 if state.erasing:
                     gone = await self._from_segments(grading.assignment_id, state)

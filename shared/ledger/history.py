@@ -1,6 +1,7 @@
 """The whole history of an assignment: verifies it, rebuilds from it, and goes back in it."""
 
 import asyncio
+import functools
 import hashlib
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
@@ -13,6 +14,7 @@ from shared.errors import PreconditionLost, Unavailable
 from shared.learning import item_analysis
 from shared.learning.assignments import Grading
 from shared.learning.item_analysis import Sums
+from shared.learning.marks import mark
 from shared.learning.registers import Registers
 from shared.learning.segments import GENESIS, decompress, unpack
 from shared.learning.sharding import WHOLE, Shard, named, position
@@ -72,9 +74,14 @@ class _Read(NamedTuple):
 class History:
     """Replays segments, from Firestore or, where they have moved there, from the archive."""
 
-    def __init__(self, documents: Documents, shards: Shards, archive: Archive | None) -> None:
-        """Read from *documents*, and bodies that are not there any more from *archive*."""
+    def __init__(self, documents: Documents, shards: Shards, archive: Archive | None, *, key: bytes) -> None:
+        """
+        Read from *documents*, and bodies that are not there any more from *archive*.
+
+        *key* is that of the marks of learners who were erased.
+        """
         self._documents = documents
+        self._mark_of = functools.partial(mark, key)
         self._shards = shards
         self._archive = archive
 
@@ -109,6 +116,8 @@ class History:
             )
             if replace and not same:
                 await self._shards.replace_page(grading, shard.shard, shard.head, shard.registers)
+            elif not same:
+                await self._is_still(shard.head)
             result = Rebuilt(
                 identical=result.identical and same,
                 digest="",
@@ -116,6 +125,18 @@ class History:
                 sums=item_analysis.add([result.sums, shard.registers.sums]),
             )
         return Rebuilt(result.identical, digest.hexdigest(), result.events, result.sums)
+
+    async def _is_still(self, head: Document) -> None:
+        """
+        See that *head* is as it was read: its segments may be those of another one.
+
+        Raises:
+            PreconditionLost: somebody was erased, or answers were merged, meanwhile.
+        """
+        [now] = await self._documents.get([head.path], only=["seq"])
+        if now is None or now.version != head.version:
+            message = "the shard changed while it was replayed"
+            raise PreconditionLost(message)
 
     async def _replayed(
         self, grading: Grading, begun: "_Replay", read: "_Read"
@@ -133,7 +154,7 @@ class History:
         page = registers.encode() if begun.seq == fields["pageSeq"] else None
         page_is_right = page is not None and page == fields["page"]
         for segment in _sealed(grading.assignment_id, begun.shard, digest, read.segments):
-            registers.replay(segment.packed)
+            registers.replay(segment.packed, self._mark_of)
             digest, page = segment.digest, None
             if segment.seq == fields["pageSeq"] and not by_bits:
                 page = registers.encode()

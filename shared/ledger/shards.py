@@ -1,6 +1,6 @@
 """Loads, advances and splits the shards of an assignment: each step one atomic commit."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -153,7 +153,7 @@ class Shards:
             registers = Registers.decode(fields["page"], grading)
             digest = tail[-1].digest if tail else fields["digest"]
             for segment in tail:
-                _add(registers, segment.packed)
+                registers.fold(segments.unpack(segment.packed))  # erasures are never behind a page
             if digest != fields["digest"] or registers.events != fields["events"]:
                 if broken == head.version:
                     message = (
@@ -223,9 +223,9 @@ class Shards:
         versions = await self._documents.commit([segment, head])
         state.seq, state.digest, state.page_seq, state.version = seq, digest, page_seq, versions[-1]
 
-    async def erase(self, state: ShardState, learners: Iterable[str], *, now: datetime) -> int:
+    async def erase(self, state: ShardState, learners: Mapping[str, bytes], *, now: datetime) -> int:
         """
-        Commit that *learners* are in the shard no more; returns how many attempts of theirs were.
+        Commit that *learners* (with their marks) are in the shard no more; returns how many attempts were.
 
         A segment says so, for those who replay, and the head remembers whose answers are still to be
         taken out of the segments before it. *state* moves on, and is of no use after any error.
@@ -237,15 +237,15 @@ class Shards:
         if state.version is None:
             message = "nobody is in an empty shard"
             raise ValueError(message)
-        gone = sorted(learners)
         assignment_id, registers = state.registers.grading.assignment_id, state.registers
-        attempts = registers.erase(gone)
+        attempts = registers.erase(learners)
         registers.recount()
         seq, erased = state.seq + 1, state.erased + attempts
-        erasing = tuple(sorted({*state.erasing, *gone}))
-        packed = segments.pack_erasure(assignment_id, gone)
+        erasing = tuple(sorted({*state.erasing, *learners}))
+        marks = sorted(each.hex() for each in learners.values())
+        packed = segments.pack_erasure(assignment_id, marks)
         digest = segments.chain(state.digest, packed)
-        part = {"count": 0, "digest": digest, "mergedAt": now, "erasure": True}
+        part = {"count": 0, "digest": digest, "mergedAt": now, "erased": marks}
         fields = {
             "seq": seq,
             "digest": digest,
@@ -437,14 +437,6 @@ def _segment(state: ShardState, packed: bytes, part: Fields) -> Create:
         segment_path(state.registers.grading.assignment_id, state.shard, seq),
         {"first": seq, "last": seq, "parts": [part], "body": segments.compress(packed)},
     )
-
-
-def _add(registers: Registers, packed: bytes) -> None:
-    """What a segment says, to registers that are counted."""
-    registers.fold(segments.unpack(packed))
-    if gone := segments.opened(packed).erased:
-        registers.erase(gone)
-        registers.recount()
 
 
 async def scan_all(

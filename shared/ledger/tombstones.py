@@ -7,34 +7,24 @@ as its sign-in is worth anything. Both end long before a tombstone does.
 
 import asyncio
 import functools
-import hmac
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
 from shared.documents.base import Create, Documents, Replace
 from shared.errors import Conflict, PreconditionLost, Unavailable
+from shared.learning.marks import MARK_BYTES, mark
 
 PATH = "tombstones/learners"
 KNOWN_FOR_SECONDS = 30.0
 """How old may be what a worker knows of tombstones: it costs one read in that time, whatever it merges."""
 
 _KEPT = timedelta(days=400)
-_MARK_BYTES = 16
 _DAY_BYTES = 4
 _MOST = 45_000
 """What fits one document, and more learners than are erased in :data:`_KEPT`."""
 
 _TRIES = 8
 _MARKS_REMEMBERED = 10_000
-
-
-def mark(key: bytes, learner_id: str) -> bytes:
-    """
-    What stands for *learner_id* once nothing else may: 16 bytes of an HMAC-SHA256 under *key*.
-
-    Whoever has the key and an id can tell whether that learner was erased; nobody can read an id off it.
-    """
-    return hmac.digest(key, b"lectern.erased.v1\n" + learner_id.encode(), "sha256")[:_MARK_BYTES]
 
 
 class Tombstones:
@@ -107,8 +97,8 @@ class Tombstones:
 
 def _entries(stored: bytes) -> dict[bytes, int]:
     """Marks, and the day (as ``date.toordinal``) on which each was set."""
-    size = _MARK_BYTES + _DAY_BYTES
+    size = MARK_BYTES + _DAY_BYTES
     return {
-        stored[at : at + _MARK_BYTES]: int.from_bytes(stored[at + _MARK_BYTES : at + size])
+        stored[at : at + MARK_BYTES]: int.from_bytes(stored[at + MARK_BYTES : at + size])
         for at in range(0, len(stored), size)
     }

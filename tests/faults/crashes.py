@@ -20,9 +20,9 @@ from shared.documents.base import Create, Documents, Version, Write, Written
 from shared.errors import Unavailable
 from shared.learning.answers import AnswerSubmitted, canonical, microseconds
 from shared.learning.assignments import GradingPolicy
+from shared.learning.marks import mark
 from shared.ledger.archive import SETTLED_AFTER
 from shared.ledger.merging import MergeSettings
-from shared.ledger.tombstones import mark
 from shared.topics.memory import MemoryTopic
 from shared.wiring import Services
 from tests.checker import Told, Wrong, check
@@ -238,14 +238,14 @@ class Journey:
         with contextlib.suppress(Killed, Unavailable):
             await self._erased(self.services(process), student)
         # However far that got, a replay comes to what is live.
-        await self._rebuild(process.successor() if process.dead else process)
+        await self._rebuild(Process())
         for ahead in (timedelta(0), 2 * SETTLED_AFTER):  # the second sees that nothing is left
             self._ahead = ahead
             erased = await self._until_done(process, lambda services: self._erased(services, student))
             process = process.successor() if process.dead else process
         if erased.answers or not erased.settled:
             raise Wrong(["something was left of who was erased"])
-        await self._merge(process)  # what comes late is dropped
+        await self._merge(Process())  # what comes late is dropped
         self._gone = {student}
         self._told.forget(student)
 

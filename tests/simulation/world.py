@@ -25,10 +25,11 @@ from shared.documents.base import Create
 from shared.documents.memory import MemoryDocuments
 from shared.errors import Conflict, DeadlineExceeded, LecternError, Rejected, Unavailable
 from shared.learning.answers import AnswerSubmitted, microseconds
+from shared.learning.marks import mark
 from shared.ledger.archive import SETTLED_AFTER
 from shared.ledger.merging import MergeSettings
 from shared.ledger.shards import BrokenChain
-from shared.ledger.tombstones import KNOWN_FOR_SECONDS, mark
+from shared.ledger.tombstones import KNOWN_FOR_SECONDS
 from shared.topics.base import Message
 from shared.wiring import Services
 from tests.checker import Form, Told, Wrong, check

@@ -7,11 +7,17 @@ from shared.learning.answers import AnswerSubmitted
 from shared.learning.assignments import Assignment, Grading
 from shared.learning.attempts import AttemptsPolicy
 from shared.learning.importing.parsing import parse
+from shared.learning.marks import mark
 from shared.learning.questions import FULL_CREDIT
 from shared.learning.registers import MAX_ATTEMPTS_KEPT, MAX_REPEATS_KEPT, Registers
-from shared.learning.segments import ordered, pack
+from shared.learning.segments import ordered, pack, pack_erasure
 from shared.learning.sharding import WHOLE, position
 from tests.unit.learning.test_registers import event, grading
+
+
+def mark_of(learner):
+    return mark(b"key", learner)
+
 
 SCHOOL = [
     event("ann", "q0", "a", 1, "s1"),
@@ -90,7 +96,7 @@ def test_the_attempt_that_counts_follows_the_policy_whatever_came_first(policy, 
 def test_a_replay_counted_at_the_end_is_the_same():
     registers, _ = filled()
     replayed = Registers(grading())
-    replayed.replay(pack("a1", [*SCHOOL, *SCHOOL]))
+    replayed.replay(pack("a1", [*SCHOOL, *SCHOOL]), mark_of)
     replayed.recount()
     assert replayed.sums == registers.sums
     assert replayed.events == registers.events
@@ -100,18 +106,42 @@ def test_a_replay_counted_at_the_end_is_the_same():
     assert replayed.sums == registers.sums
     assert replayed.sums.complete == 3
     with pytest.raises(InvalidRequest):
-        replayed.replay(pack("a1", [event("ann", "none", "a", 1, "s1")]))
+        replayed.replay(pack("a1", [event("ann", "none", "a", 1, "s1")]), mark_of)
     foreign = event("ann", "q0", "a", 1, "s1")
     object.__setattr__(foreign, "assignment_id", "other")
     with pytest.raises(InvalidRequest, match="another assignment"):
-        replayed.replay(pack("other", [foreign]))
+        replayed.replay(pack("other", [foreign]), mark_of)
+
+
+def test_a_replay_forgets_who_is_erased_with_all_that_came_before():
+    replayed = Registers(grading())
+    replayed.replay(pack("a1", SCHOOL), mark_of)
+    replayed.replay(pack_erasure("a1", [mark_of("ann").hex(), mark_of("nobody").hex()]), mark_of)
+    replayed.replay(pack("a1", [event("ann", "q1", "a", 9, "late")]), mark_of)
+    replayed.recount()
+    expected, _ = filled(
+        [*(each for each in SCHOOL if each.student_id != "ann"), event("ann", "q1", "a", 9, "late")]
+    )
+    assert replayed.encode() == expected.encode()
+    assert (replayed.sums, replayed.events) == (expected.sums, expected.events)
+
+
+def test_who_is_erased_is_counted_out():
+    registers, _ = filled()
+    before = registers.events
+    gone = sum(each.student_id == "ann" for each in SCHOOL)
+    assert registers.erase(["ann", "nobody"]) == gone > 0
+    assert registers.events == before - gone
+    assert registers.erase(["ann"]) == 0
+    registers.recount()
+    assert registers.sums == filled([each for each in SCHOOL if each.student_id != "ann"])[0].sums
 
 
 def test_a_learner_whose_answers_lie_in_several_segments_keeps_them_all():
     registers, _ = filled()
     replayed = Registers(grading())
     for number in range(0, len(SCHOOL), 2):
-        replayed.replay(pack("a1", SCHOOL[number : number + 2]))
+        replayed.replay(pack("a1", SCHOOL[number : number + 2]), mark_of)
     replayed.recount()
     assert replayed.encode() == registers.encode()
     assert (replayed.sums, replayed.events) == (registers.sums, registers.events)

@@ -8,8 +8,9 @@ import pytest
 
 from shared.documents.memory import MemoryDocuments
 from shared.errors import Unavailable
+from shared.learning.marks import mark
 from shared.ledger import tombstones
-from shared.ledger.tombstones import KNOWN_FOR_SECONDS, PATH, Tombstones, mark
+from shared.ledger.tombstones import KNOWN_FOR_SECONDS, PATH, Tombstones
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 KEY = b"a key"
