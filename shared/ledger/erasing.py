@@ -142,7 +142,12 @@ class Erasing:
                 shards += shards.pop().split(state.by_bits)
                 continue
             try:
-                learners = [each for each in state.registers.rows if self._marked(each, marks)]
+                # Who is being erased, and was merged again since, is erased again.
+                learners = [
+                    each
+                    for each in state.registers.rows
+                    if self._marked(each, marks) or each in state.erasing
+                ]
                 for start in range(0, len(learners), _MOST_AT_ONCE):
                     some = {each: mark(self._key, each) for each in learners[start : start + _MOST_AT_ONCE]}
                     found += await self._shards.erase(state, some, now=self._now())
@@ -171,7 +176,7 @@ class Erasing:
         after, settled = 0, True
         for shard, last in await self._history.line_of(assignment_id, state.shard, state.seq):
             async for document in self._own_documents(assignment_id, shard, after, last):
-                settled &= await self._from_document(assignment_id, document, state.erasing)
+                settled &= await self._from_document(assignment_id, document, state.erasing, last)
             after = last
         return settled
 
@@ -179,14 +184,14 @@ class Erasing:
         self, assignment_id: str, shard: Shard, after: int, last: int
     ) -> AsyncIterator[Document]:
         """
-        A shard's own segments behind *after*, to *last* at least.
+        The documents of a shard's own segments behind *after*, up to *last*.
 
         Raises:
             PreconditionLost: some were joined with others that had been read before.
         """
         expected = after + 1
         async for document in self._shards.segments(assignment_id, shard):
-            if document.fields["first"] != expected:
+            if document.fields["first"] != expected or expected > last:
                 break
             yield document
             expected = document.fields["last"] + 1
@@ -194,9 +199,13 @@ class Erasing:
             message = "segments were joined meanwhile"
             raise PreconditionLost(message)
 
-    async def _from_document(self, assignment_id: str, document: Document, learners: Sequence[str]) -> bool:
+    async def _from_document(
+        self, assignment_id: str, document: Document, learners: Sequence[str], last: int
+    ) -> bool:
+        """Rewrite its segments up to *last*: what was merged behind that is in the registers."""
         before = (await self._history.body(document)).split(b"\n")
-        texts = [without(text, learners) for text in before]
+        known = last + 1 - document.fields["first"]
+        texts = [*(without(text, learners) for text in before[:known]), *before[known:]]
         if texts != before:
             parts = [
                 part if text == old else _rewritten(part, old, text)
