@@ -168,6 +168,27 @@ class DocumentsContract:
         assert found == list(range(7))
         assert [each.id for each in await documents.scan("things/03/parts")] == ["x"]
 
+    async def test_ids_are_also_those_of_what_is_no_document_but_has_some_below(self, documents):
+        assert await documents.ids("owners") == ([], "")
+        below = [Create(f"owners/o{number}/things/t", {"n": 1}) for number in range(5)]
+        deeper = [Create("owners/o1/things/t/parts/p", {"n": 1}), Create("owners/o5", {"n": 1})]
+        await documents.commit([*below, *deeper, Create("ownersNot/o9", {"n": 1})])
+        found, token, pages = [], "", 0
+        while pages == 0 or token:
+            page, token = await documents.ids("owners", token=token, limit=2)
+            assert len(page) <= 2
+            found += page
+            pages += 1
+        assert sorted(found) == ["o0", "o1", "o2", "o3", "o4", "o5"]
+        assert (await documents.ids("owners/o1/things"))[0] == ["t"]
+
+    async def test_a_query_in_order_of_ids_goes_on_behind_a_document_that_is_gone(self, documents):
+        await documents.commit([Create(f"things/{name}", {"n": 1}) for name in "abcd"])
+        page = await documents.find(Find("things", only=["n"], limit=2))
+        await documents.delete_each([each.path for each in page])
+        rest = await documents.find(Find("things", only=["n"], after=page[-1], limit=5))
+        assert [each.id for each in rest] == ["c", "d"]
+
     async def test_a_count_counts(self, documents):
         assert await documents.count("things") == 0
         await documents.commit([Create(f"things/{n}", {}) for n in range(5)])

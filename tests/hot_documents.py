@@ -34,6 +34,9 @@ class WatchedDocuments:
     async def scan(self, collection: str, *, after: str | None = None, limit: int = 300) -> list[Document]:
         return await self._documents.scan(collection, after=after, limit=limit)
 
+    async def ids(self, collection: str, *, token: str = "", limit: int = 300) -> tuple[list[str], str]:
+        return await self._documents.ids(collection, token=token, limit=limit)
+
     async def count(self, collection: str) -> int:
         return await self._documents.count(collection)
 

@@ -127,6 +127,14 @@ class Documents(Protocol):
         """Documents of *collection* in order of their ids, from behind the id *after*. Needs no index."""
         ...
 
+    async def ids(self, collection: str, *, token: str = "", limit: int = 300) -> tuple[list[str], str]:
+        """
+        At most *limit* ids of *collection*, each once, and the token of the page behind them (empty: none).
+
+        Also of what is no document itself, but has some below it. A page may be short, or empty.
+        """
+        ...
+
     async def count(self, collection: str) -> int:
         """How many documents *collection* holds; billed as one read per 1,000."""
         ...

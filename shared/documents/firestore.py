@@ -65,6 +65,8 @@ _pb_run_query = messages.message("RunQueryRequest")
 _pb_run_query_reply = messages.message("RunQueryResponse")
 _pb_run_aggregation = messages.message("RunAggregationQueryRequest")
 _pb_run_aggregation_reply = messages.message("RunAggregationQueryResponse")
+_pb_list = messages.message("ListDocumentsRequest")
+_pb_list_reply = messages.message("ListDocumentsResponse")
 _pb_query = messages.message("StructuredQuery")
 _pb_aggregation = messages.message("StructuredAggregationQuery")
 _pb_cursor = messages.message("Cursor")
@@ -132,6 +134,10 @@ class FirestoreDocuments:
     @cached_property
     def _run_aggregation(self) -> Any:
         return self._stream("RunAggregationQuery", _pb_run_aggregation, _pb_run_aggregation_reply)
+
+    @cached_property
+    def _list(self) -> Any:
+        return self._unary("ListDocuments", _pb_list, _pb_list_reply)
 
     def _unary(self, name: str, request: Any, reply: Any) -> Any:
         return self._channel.unary_unary(
@@ -213,6 +219,18 @@ class FirestoreDocuments:
             found = [self._read(reply.document) async for reply in replies if reply.HasField("document")]
         charge(reads=max(1, len(found)))
         return found
+
+    async def ids(self, collection: str, *, token: str = "", limit: int = 300) -> tuple[list[str], str]:
+        """See the port."""
+        parent, _, last = f"{self._root}/{collection}".rpartition("/")
+        request = _pb_list(
+            parent=parent, collection_id=last, page_size=limit, page_token=token, show_missing=True
+        )
+        request.mask.SetInParent()
+        async with _our_errors():
+            reply = await self._list(request, timeout=_SCAN_DEADLINE_SECONDS, metadata=self._metadata)
+        charge(reads=max(1, len(reply.documents)))
+        return [each.name.rpartition("/")[2] for each in reply.documents], reply.next_page_token
 
     async def count(self, collection: str) -> int:
         """See the port."""

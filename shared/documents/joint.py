@@ -57,6 +57,10 @@ class JointDocuments:
         """See the port."""
         return await self._documents.scan(collection, after=after, limit=limit)
 
+    async def ids(self, collection: str, *, token: str = "", limit: int = 300) -> tuple[list[str], str]:
+        """See the port."""
+        return await self._documents.ids(collection, token=token, limit=limit)
+
     async def count(self, collection: str) -> int:
         """See the port."""
         return await self._documents.count(collection)

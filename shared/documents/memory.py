@@ -69,7 +69,9 @@ class MemoryDocuments:
         matching.sort(key=lambda each: each.id, reverse=bool(query.order) and query.order[-1].startswith("-"))
         for name in reversed(query.order):
             matching.sort(key=lambda each: each.fields[name.lstrip("-")], reverse=name.startswith("-"))
-        if query.after is not None:
+        if query.after is not None and not query.order:
+            matching = [each for each in matching if each.id > query.after.id]  # it may be gone by now
+        elif query.after is not None:
             places = [i for i, each in enumerate(matching) if each.path == query.after.path]
             matching = matching[places[0] + 1 :] if places else matching
         result = [_view(document, query.only) for document in matching[: query.limit]]
@@ -82,6 +84,16 @@ class MemoryDocuments:
         found = sorted(self._in(collection), key=lambda document: document.id)
         result = [_view(each, None) for each in found if after is None or each.id > after][:limit]
         await self._after("scan")
+        return result
+
+    async def ids(self, collection: str, *, token: str = "", limit: int = 300) -> tuple[list[str], str]:
+        """See the port; a token is the last id of the page before."""
+        await self._before("ids")
+        depth = collection.count("/") + 1
+        inside = (path.split("/") for path in self._documents if path.startswith(f"{collection}/"))
+        found = sorted({names[depth] for names in inside if names[depth] > token})
+        result = found[:limit], found[limit - 1] if len(found) > limit else ""
+        await self._after("ids")
         return result
 
     async def count(self, collection: str) -> int:

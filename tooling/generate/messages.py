@@ -41,6 +41,8 @@ def documents() -> str:
         firestore.BatchGetDocumentsResponse,
         firestore.RunQueryRequest,
         firestore.RunQueryResponse,
+        firestore.ListDocumentsRequest,
+        firestore.ListDocumentsResponse,
         firestore.RunAggregationQueryRequest,
         firestore.RunAggregationQueryResponse,
     ]
