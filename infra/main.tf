@@ -95,7 +95,8 @@ resource "google_pubsub_subscription_iam_member" "dead_letters" {
   member       = local.pubsub_agent
 }
 
-# The archive of sealed segments.
+# The archive of sealed segments, and of who was erased. What is deleted from it is to be gone: so there are no
+# versions (a bucket that had them loses them after a week), and a deleted object can be brought back for a week.
 
 resource "google_storage_bucket" "archive" {
   name                        = "${var.project}-lectern-archive"
@@ -104,7 +105,20 @@ resource "google_storage_bucket" "archive" {
   public_access_prevention    = "enforced"
 
   versioning {
-    enabled = true
+    enabled = false
+  }
+
+  soft_delete_policy {
+    retention_duration_seconds = 604800
+  }
+
+  lifecycle_rule {
+    condition {
+      days_since_noncurrent_time = 7
+    }
+    action {
+      type = "Delete"
+    }
   }
 
   lifecycle_rule {
