@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from shared.budgets.entries import SpendLedger
     from shared.budgets.prices import PriceTable
     from shared.caching.caches import Caches
+    from shared.caching.redis import RedisStore
     from shared.documents.base import Document, Documents
+    from shared.erasures.erasures import Erasures
     from shared.gateway.gateway import Gateway
     from shared.gateway.proxy import Proxy
     from shared.gateway.upstream import Upstream
+    from shared.identity.accounts import AccountDirectory
     from shared.identity.base import Identity
     from shared.ledger.archive import Archive
     from shared.ledger.dead_letters import DeadLetters
@@ -41,6 +44,10 @@ if TYPE_CHECKING:
     from shared.limits.base import Limiter
     from shared.topics.base import Topic
     from shared.tutoring.records import TutoringRecords
+
+
+LIMITS_OVER_ALL = ("ai", "lesson", "upload")
+"""The names of limits that all instances count together: of ``RateClass``, in the border."""
 
 
 class Services:
@@ -60,11 +67,14 @@ class Services:
 
     async def close(self) -> None:
         """End the connections that were made; for tests and for processes that end politely."""
-        parts = ("upstream", "caches", "budgets", "spend_ledger", "limiter")
+        parts = ("upstream", "caches", "redis_replies", "budgets", "spend_ledger", "limiter")
         for name in (*parts, "documents", "answers_waiting", "identity"):
             close = getattr(self.__dict__.get(name), "close", None)
             if close is not None:
                 await close()
+        directory = self.__dict__.get("account_directory")
+        if directory is not None:
+            directory.close()
 
     @cached_property
     def receipt_key(self) -> bytes:
@@ -92,17 +102,21 @@ class Services:
         )
 
     @cached_property
+    def account_directory(self) -> "AccountDirectory":
+        """The accounts of Firebase Auth."""
+        from shared.identity.accounts import IdentityToolkit
+
+        return IdentityToolkit(project=self.settings.project, emulator_host=self.settings.auth_emulator_host)
+
+    @cached_property
     def identity(self) -> "Identity":
         """Firebase Auth."""
-        from shared.identity.accounts import Accounts, IdentityToolkit
+        from shared.identity.accounts import Accounts
         from shared.identity.firebase import FirebaseIdentity
 
         accounts = None
         if self.settings.check_revoked:
-            directory = IdentityToolkit(
-                project=self.settings.project, emulator_host=self.settings.auth_emulator_host
-            )
-            accounts = Accounts(directory, now=time.time)
+            accounts = Accounts(self.account_directory, now=time.time)
         return FirebaseIdentity(
             project=self.settings.project,
             events_audiences=self.settings.events_audiences,
@@ -251,6 +265,45 @@ class Services:
         )
 
     @cached_property
+    def redis_replies(self) -> "RedisStore":
+        """Kept replies in Redis, to erase from."""
+        from shared.caching.redis import RedisStore
+
+        return RedisStore(self.settings.redis_url.get_secret_value())
+
+    @cached_property
+    def erasures(self) -> "Erasures":
+        """Erases learners everywhere: every place in which something of them is kept."""
+        from shared.budgets.erasing import places as places_of_money
+        from shared.caching.erasing import RepliesInRedis
+        from shared.caching.erasing import places as places_of_replies
+        from shared.catalog.erasing import Members
+        from shared.erasures.erasures import Erasures
+        from shared.identity.accounts import AccountsOfLearners
+        from shared.limits.erasing import counted_calls
+        from shared.tutoring.erasing import places as places_of_tutoring
+
+        documents, settings = self.documents, self.settings
+        in_redis = [RepliesInRedis(self.redis_replies)] if settings.cache == "redis" else []
+        return Erasures(
+            documents,
+            [
+                AccountsOfLearners(self.account_directory),
+                Members(documents),
+                *places_of_tutoring(documents, key=self.receipt_key),
+                *places_of_money(documents),
+                counted_calls(documents, LIMITS_OVER_ALL, seconds=settings.rate_window_seconds),
+                *places_of_replies(documents),
+                *in_redis,
+            ],
+            answers=self.erasing,
+            tombstones=self.tombstones,
+            archive=self.archive,
+            key=self.receipt_key,
+            now=self.now,
+        )
+
+    @cached_property
     def dead_letters(self) -> "DeadLetters":
         """Where the unreadable goes."""
         from shared.ledger.dead_letters import DeadLetters
@@ -332,7 +385,14 @@ class Services:
         """What was made before."""
         from shared.caching.build import caches
 
-        return caches(self.settings, self.receipt_key, lambda: self.documents, self.now)
+        return caches(self.settings, self.receipt_key, lambda: self.documents, self.now, self._whether_erased)
+
+    async def _whether_erased(self) -> "Callable[[str], bool]":
+        """Tells whether the learner with a uid was erased, as far as it is known now."""
+        from shared.learning.marks import mark
+
+        known = await self.tombstones.known()
+        return lambda uid: mark(self.receipt_key, uid) in known
 
     @cached_property
     def upstream(self) -> "Upstream | None":

@@ -119,7 +119,8 @@ def _call(entry: Mapping[str, Any]) -> _Call:
 def _out_of_line(calls: Sequence[_Call]) -> Iterator[Tip]:
     by_learner: dict[str, int] = defaultdict(int)
     for call in calls:
-        by_learner[call.uid] += call.nanos
+        if call.uid:  # of whom was erased since, nobody can be asked
+            by_learner[call.uid] += call.nanos
     if len(by_learner) < _MANY_LEARNERS:
         return
     usual = int(statistics.median(by_learner.values()))

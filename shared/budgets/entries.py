@@ -2,7 +2,8 @@
 The ledger of spending: one entry for each call that was paid for, never changed.
 
 - ``spendEntries/{id}``: ``courseId``, ``tenant``, ``day``, ``nanos``, and ``entries``, a list of maps:
-  up to 200 entries of one course and day that one process made within a few seconds.
+  up to 200 entries of one course and day that one process made within a few seconds. The ``uid`` of a
+  learner who was erased is empty.
 """
 
 import asyncio

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from shared.caching.base import SharedStore
-from shared.caching.caches import Caches
+from shared.caching.caches import Caches, Erased
 from shared.caching.keys import Keys
 from shared.caching.registry import LESSONS
 from shared.documents.base import Documents
@@ -17,8 +17,9 @@ def caches(
     receipt_key: bytes,
     documents: Callable[[], Documents],
     now: Callable[[], datetime],
+    erased: Erased | None = None,
 ) -> Caches:
-    """The caches; their names are sealed with a key of their own."""
+    """The caches; their names are sealed with a key of their own. *erased* tells whose to forget."""
     own = settings.cache_key.get_secret_value().encode()
     secret = own or hmac.digest(receipt_key, b"lectern.cache key", "sha256")
     store: SharedStore | None = None
@@ -36,4 +37,5 @@ def caches(
         store=store,
         clock=lambda: now().timestamp(),
         lives=dict.fromkeys(LESSONS, settings.lesson_cache_seconds),
+        erased=erased,
     )

@@ -14,7 +14,7 @@ from shared import metrics
 from shared.caching.base import Kept, SharedStore
 from shared.caching.keys import Key, Keys
 from shared.caching.memory import MemoryCache
-from shared.caching.registry import ENTRIES
+from shared.caching.registry import ENTRIES, counter
 from shared.caching.single_flight import Flights
 from shared.counting import Count
 from shared.errors import BudgetSpent, LecternError, Unavailable
@@ -28,6 +28,11 @@ _FIRST_LOOK_SECONDS = 0.02
 _LONGEST_LOOK_SECONDS = 0.5
 _GENERATION_SECONDS = 5.0
 """How long another instance may go on serving what an event has ended."""
+_ERASED_SECONDS = 30.0
+"""How often an instance asks who was erased."""
+
+Erased = Callable[[], Awaitable[Callable[[str], bool]]]
+"""Tells, when it is asked, how to tell whether the learner with a uid was erased."""
 
 
 class Made(NamedTuple):
@@ -59,11 +64,13 @@ class Caches:
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
         lives: Mapping[str, int] | None = None,
+        erased: Erased | None = None,
     ) -> None:
         """
         Keep *entries* values in memory, and all in *store*, if there is one.
 
-        *lives* are seconds by entry, in the place of the registry's.
+        *lives* are seconds by entry, in the place of the registry's. What belongs to whom *erased* tells of
+        leaves this process's memory within half a minute of work that asks for something.
         """
         self._lives = {name: entry.life_seconds for name, entry in ENTRIES.items()} | dict(lives or {})
         self._keys = keys
@@ -73,6 +80,8 @@ class Caches:
         self._chance = chance
         self._flights: Flights[Made] = Flights()
         self._generations: dict[str, tuple[float, int]] = {}
+        self._erased = erased
+        self._asked_who_at = float("-inf")
 
     async def close(self) -> None:
         """End the store's connections."""
@@ -88,7 +97,7 @@ class Caches:
             ValueError: it cannot have such a key; see ``Keys.key``.
         """
         ended_by = ENTRIES[entry].ended_by
-        generations = [await self._generation(_counter(event, uid)) for event in ended_by]
+        generations = [await self._generation(counter(event, uid)) for event in ended_by]
         return self._keys.key(entry, parts, uid=uid, generations=generations)
 
     def lasting_key(self, entry: str, parts: Mapping[str, str | bytes], *, uid: str = "") -> Key:
@@ -105,7 +114,7 @@ class Caches:
 
     async def ended(self, event: str, *, uid: str = "") -> None:
         """Serve nothing again that *event* ends, of *uid* or of everybody."""
-        name = _counter(event, uid)
+        name = counter(event, uid)
         if self._store is None:
             _, number = self._generations.get(name, (0.0, 0))
             self._generations[name] = (self._clock(), number + 1)
@@ -131,6 +140,7 @@ class Caches:
 
     async def _far(self, key: Key) -> Made | None:
         """What the instances share."""
+        await self._forget_the_erased()
         kept = None
         if self._store is not None:
             try:
@@ -251,6 +261,17 @@ class Caches:
         _asked(key.entry.name, "coalesced").inc()
         return _served(kept)
 
+    async def _forget_the_erased(self) -> None:
+        now = self._clock()
+        if self._erased is None or abs(now - self._asked_who_at) < _ERASED_SECONDS:
+            return
+        self._asked_who_at = now
+        try:
+            is_erased = await self._erased()
+        except Unavailable:
+            return  # they are asked after again soon, and nobody who was erased can sign in
+        self._memory.forget(is_erased)
+
     async def _generation(self, name: str) -> int:
         read_at, number = self._generations.get(name, (0.0, 0))
         if self._store is None or self._clock() - read_at < _GENERATION_SECONDS:
@@ -333,7 +354,3 @@ class _NotMine(Exception):
     def __init__(self, by: object, cause: BudgetSpent) -> None:
         self.by = by
         self.cause = cause
-
-
-def _counter(event: str, uid: str) -> str:
-    return f"{event}:{uid}"

@@ -80,12 +80,12 @@ class FirestoreStore:
 
     async def generation(self, name: str) -> int:
         """See the port."""
-        [found] = await self._documents.get([_generation(name)])
+        [found] = await self._documents.get([generation_path(name)])
         return 0 if found is None else int(found.fields["number"])
 
     async def count_up(self, name: str) -> None:
         """See the port."""
-        path = _generation(name)
+        path = generation_path(name)
         for _ in range(_TRIES):
             [found] = await self._documents.get([path])
             try:
@@ -101,5 +101,6 @@ class FirestoreStore:
         raise PreconditionLost(message)
 
 
-def _generation(name: str) -> str:
+def generation_path(name: str) -> str:
+    """The document that says how often *name* was counted up."""
     return f"{CACHE_GENERATIONS}/{hashlib.sha256(name.encode()).hexdigest()}"

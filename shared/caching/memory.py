@@ -50,5 +50,12 @@ class MemoryCache:
             metrics.cache_evicted.inc()
         metrics.cache_bytes.set(self._size)
 
+    def forget(self, is_gone: Callable[[str], bool]) -> None:
+        """Drop what belongs to owners who are gone; everybody's has none."""
+        gone = {owner for owner in {kept.owner for kept in self._kept.values()} if owner and is_gone(owner)}
+        for name in [name for name, kept in self._kept.items() if kept.owner in gone]:
+            self._drop(name)
+        metrics.cache_bytes.set(self._size)
+
     def _drop(self, name: str) -> None:
         self._size -= len(self._kept.pop(name).value)

@@ -22,6 +22,9 @@ return 0
 """
 _SECONDS = 2.0
 _CONNECTIONS = 20
+_AT_A_TIME = 500
+_LONGEST_OWNER = 128
+"""A uid has so many ASCII characters at most."""
 
 
 class RedisStore:
@@ -62,6 +65,38 @@ class RedisStore:
         raw = _HEAD.pack(kept.until, len(owner)) + owner + kept.value
         async with _translated():
             await self._redis.set(f"{_PREFIX}value:{name}", raw, px=left)
+
+    async def forget(self, owner: str, cursor: int) -> tuple[int, int]:
+        """
+        Remove of *owner*'s values, from *cursor* on (0 at first): how many, and where to go on (0: done).
+
+        What is put meanwhile may be missed.
+        """
+        removed = 0
+        async with _translated():
+            names, cursor = await self._some(cursor)
+            for name, whose in names.items():
+                removed += await self._redis.delete(name) if whose == owner else 0
+        return removed, cursor
+
+    async def owners(self, cursor: int) -> tuple[frozenset[str], int]:
+        """Whose some of the values are, from *cursor* on (0 at first), and where to go on (0: done)."""
+        async with _translated():
+            names, cursor = await self._some(cursor)
+        return frozenset(names.values()), cursor
+
+    async def _some(self, cursor: int) -> tuple[dict[Any, str], int]:
+        """Owners by key."""
+        cursor, names = await self._redis.scan(cursor, match=f"{_PREFIX}value:*", count=_AT_A_TIME)
+        pipeline = self._redis.pipeline(transaction=False)
+        for name in names:
+            pipeline.getrange(name, 0, _HEAD.size + _LONGEST_OWNER - 1)
+        found = {}
+        for name, raw in zip(names, await pipeline.execute() if names else [], strict=True):
+            if len(raw) >= _HEAD.size:  # else it is gone since
+                _, length = _HEAD.unpack_from(raw)
+                found[name] = raw[_HEAD.size : _HEAD.size + length].decode()
+        return found, int(cursor)
 
     async def lease(self, name: str, holder: str, seconds: float) -> bool:
         """See the port."""

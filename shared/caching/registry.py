@@ -61,6 +61,11 @@ class Entry:
         return self.seconds or SECONDS[self.layer]
 
 
+def counter(event: str, uid: str) -> str:
+    """What is counted up when *event* happens to *uid*, or (empty) to everybody."""
+    return f"{event}:{uid}"
+
+
 ANSWERED = "answer"
 QUESTION_CHANGED = "question"
 RANK_CHANGED = "rank"

@@ -320,6 +320,9 @@ async def signed_in(exchange: Exchange, provided: Services) -> Principal:
     if exchange.deployment.role is Role.TEACHER and not principal.is_teacher:
         message = "only teachers may do this"
         raise NotAllowed(message)
+    if exchange.deployment.role is Role.ADMIN and not principal.is_admin:
+        message = "only admins may do this"
+        raise NotAllowed(message)
     return principal
 
 

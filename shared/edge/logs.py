@@ -20,6 +20,7 @@ ALLOWED = (
     "code",
     "assignment_id",
     "event_id",
+    "erasure_id",
     "shard",
     "answers",
     "reason",

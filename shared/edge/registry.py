@@ -21,6 +21,7 @@ class Role(StrEnum):
     ANYONE = "anyone"
     SIGNED_IN = "signedIn"
     TEACHER = "teacher"
+    ADMIN = "admin"
     PLATFORM = "platform"
     """Google's own callers (Pub/Sub, Eventarc, Scheduler), proven by an OIDC token."""
 

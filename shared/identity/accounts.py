@@ -9,12 +9,14 @@ that was just issued is proof by itself. When Auth does not answer, they go by t
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
 from shared import metrics
+from shared.documents.erasing import Named, Step, counted
 from shared.errors import NotSignedIn, Unavailable
 
 _FRESH_SECONDS = 30.0
@@ -24,6 +26,8 @@ _TIMEOUT_SECONDS = 3.0
 _MOST_TOGETHER = 100
 _GATHER_SECONDS = 0.01
 _KEPT = 50_000
+_MOST_LISTED = 1000
+_BAD_REQUEST = 400
 _NEVER: tuple[float, None] = (float("-inf"), None)
 
 
@@ -41,6 +45,24 @@ class AccountDirectory(Protocol):
     def look_up(self, uids: Sequence[str]) -> Mapping[str, Account]:
         """
         The accounts that there are, of a hundred *uids* at most.
+
+        Raises:
+            Unavailable: the directory does not answer.
+        """
+        ...
+
+    def delete(self, uid: str) -> bool:
+        """
+        Remove the account of *uid*, with which its sessions are over; whether there was one.
+
+        Raises:
+            Unavailable: the directory does not answer, or does not allow it.
+        """
+        ...
+
+    def uids(self, token: str) -> tuple[list[str], str]:
+        """
+        Some of all uids, and the token of the page behind them; *token* is that, or empty at first.
 
         Raises:
             Unavailable: the directory does not answer.
@@ -137,17 +159,38 @@ class Accounts:
             self._known.popitem(last=False)
 
 
+class AccountsOfLearners:
+    """Accounts as a place from which learners are removed: whose is gone is signed in nowhere any more."""
+
+    name = "accounts"
+    acts = True
+
+    def __init__(self, directory: AccountDirectory) -> None:
+        """Remove them from *directory*."""
+        self._directory = directory
+
+    async def step(self, learner_id: str, after: str | None) -> Step:  # noqa: ARG002  one step is all
+        """See the port."""
+        deleted = await asyncio.to_thread(self._directory.delete, learner_id)
+        return Step((), counted(self.name, int(deleted)))
+
+    async def learners(self, after: str | None) -> Named:
+        """See the port."""
+        uids, token = await asyncio.to_thread(self._directory.uids, after or "")
+        return Named(frozenset(uids), token or None)
+
+
 class IdentityToolkit:
     """
-    Looks accounts up in Firebase Auth.
+    Looks accounts up in Firebase Auth, and deletes them.
 
-    https://cloud.google.com/identity-platform/docs/reference/rest/v1/projects.accounts/lookup
+    https://cloud.google.com/identity-platform/docs/reference/rest/v1/projects.accounts
     """
 
     def __init__(self, *, project: str, emulator_host: str = "") -> None:
         """Ask Auth of *project*, or the emulator at *emulator_host*."""
         origin = f"http://{emulator_host}/" if emulator_host else "https://"
-        self._url = f"{origin}identitytoolkit.googleapis.com/v1/projects/{project}/accounts:lookup"
+        self._url = f"{origin}identitytoolkit.googleapis.com/v1/projects/{project}/accounts"
         self._emulated = bool(emulator_host)
 
     @cached_property
@@ -167,23 +210,53 @@ class IdentityToolkit:
 
     def look_up(self, uids: Sequence[str]) -> Mapping[str, Account]:
         """See the port."""
-        import requests
-        from google.auth import exceptions
-
-        try:
-            response = self._session.post(self._url, json={"localId": list(uids)}, timeout=_TIMEOUT_SECONDS)
-            response.raise_for_status()
-            users = response.json().get("users", [])
+        with _our_errors("accounts cannot be looked up"):
+            found = self._answered(self._post("lookup", {"localId": list(uids)}))
             return {
                 user["localId"]: Account(float(user.get("validSince", 0)), user.get("disabled", False))
-                for user in users
+                for user in found.get("users", [])
             }
-        except (requests.RequestException, exceptions.GoogleAuthError, ValueError, KeyError) as error:
-            message = "accounts cannot be looked up"
-            raise Unavailable(message) from error
+
+    def delete(self, uid: str) -> bool:
+        """See the port."""
+        with _our_errors("accounts cannot be deleted"):
+            response = self._post("delete", {"localId": uid})
+            if response.status_code == _BAD_REQUEST:
+                reason = response.json()["error"]["message"]
+                if str(reason).startswith("USER_NOT_FOUND"):
+                    return False
+            self._answered(response)
+            return True
+
+    def uids(self, token: str) -> tuple[list[str], str]:
+        """See the port."""
+        asked = {"maxResults": str(_MOST_LISTED), **({"nextPageToken": token} if token else {})}
+        with _our_errors("accounts cannot be listed"):
+            response = self._session.get(f"{self._url}:batchGet", params=asked, timeout=_TIMEOUT_SECONDS)
+            found = self._answered(response)
+            return [user["localId"] for user in found.get("users", [])], found.get("nextPageToken", "")
+
+    def _post(self, action: str, body: Mapping[str, object]) -> Any:
+        return self._session.post(f"{self._url}:{action}", json=body, timeout=_TIMEOUT_SECONDS)
+
+    def _answered(self, response: Any) -> Any:
+        response.raise_for_status()
+        return response.json()
 
     def close(self) -> None:
         """See the port."""
         session = self.__dict__.pop("_session", None)
         if session is not None:
             session.close()
+
+
+@contextmanager
+def _our_errors(message: str) -> Iterator[None]:
+    """Tell *message* where Auth does not answer as it should: what it says itself may name somebody."""
+    import requests
+    from google.auth import exceptions
+
+    try:
+        yield
+    except (requests.RequestException, exceptions.GoogleAuthError, ValueError, KeyError) as error:
+        raise Unavailable(message) from error

@@ -21,3 +21,8 @@ class Principal:
     def is_teacher(self) -> bool:
         """Whether they may create courses."""
         return self.role in {"teacher", "admin"}
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether they may do what reaches over all courses."""
+        return self.role == "admin"

@@ -142,12 +142,7 @@ class Erasing:
                 shards += shards.pop().split(state.by_bits)
                 continue
             try:
-                # Who is being erased, and was merged again since, is erased again.
-                learners = [
-                    each
-                    for each in state.registers.rows
-                    if self._marked(each, marks) or each in state.erasing
-                ]
+                learners = [each for each in state.registers.rows if self._marked(each, marks)]
                 for start in range(0, len(learners), _MOST_AT_ONCE):
                     some = {each: mark(self._key, each) for each in learners[start : start + _MOST_AT_ONCE]}
                     found += await self._shards.erase(state, some, now=self._now())
@@ -176,7 +171,7 @@ class Erasing:
         after, settled = 0, True
         for shard, last in await self._history.line_of(assignment_id, state.shard, state.seq):
             async for document in self._own_documents(assignment_id, shard, after, last):
-                settled &= await self._from_document(assignment_id, document, state.erasing, last)
+                settled &= await self._from_document(assignment_id, document, state.erasing)
             after = last
         return settled
 
@@ -184,14 +179,14 @@ class Erasing:
         self, assignment_id: str, shard: Shard, after: int, last: int
     ) -> AsyncIterator[Document]:
         """
-        The documents of a shard's own segments behind *after*, up to *last*.
+        A shard's own segments behind *after*, to *last* at least.
 
         Raises:
             PreconditionLost: some were joined with others that had been read before.
         """
         expected = after + 1
         async for document in self._shards.segments(assignment_id, shard):
-            if document.fields["first"] != expected or expected > last:
+            if document.fields["first"] != expected:
                 break
             yield document
             expected = document.fields["last"] + 1
@@ -199,13 +194,9 @@ class Erasing:
             message = "segments were joined meanwhile"
             raise PreconditionLost(message)
 
-    async def _from_document(
-        self, assignment_id: str, document: Document, learners: Sequence[str], last: int
-    ) -> bool:
-        """Rewrite its segments up to *last*: what was merged behind that is in the registers."""
+    async def _from_document(self, assignment_id: str, document: Document, learners: Sequence[str]) -> bool:
         before = (await self._history.body(document)).split(b"\n")
-        known = last + 1 - document.fields["first"]
-        texts = [*(without(text, learners) for text in before[:known]), *before[known:]]
+        texts = [without(text, learners) for text in before]
         if texts != before:
             parts = [
                 part if text == old else _rewritten(part, old, text)

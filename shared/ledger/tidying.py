@@ -214,8 +214,7 @@ class Tidying:
             for shard in shards:
                 async for document in self._shards.segments(assignment_id, shard):
                     stored += sum(part["count"] for part in document.fields["parts"])
-            if stored == merged or any(head.erasing for head in heads):
-                stored = merged  # of whom is being erased, segments still count answers
+            if stored == merged:
                 break
             # Answers may have been merged while we counted; a second look tells.
         await self._figures.roll_up(assignment_id)

@@ -6,7 +6,8 @@ What tutoring keeps.
 - ``users/{uid}/context/current``: the learner context, at most 4 KB.
 - ``users/{uid}/assistance/{attempt}-{rung}``: help that was given, tied to an attempt.
 - ``reviews/{assignmentId}/waiting/{evaluationId}``: the review queue. ``studentId``, ``questionId``.
-- ``reviews/{assignmentId}/decided/{evaluationId}``: both sides' points, for the figures of agreement.
+- ``reviews/{assignmentId}/decided/{evaluationId}``: both sides' points, for the figures of agreement;
+  without ``studentId``, and under an id that means nothing, those of a learner who was erased.
 - ``courses/{courseId}/skeletons/{version}``: generated outlines, named by their content.
 - ``pilots/{pilotId}``: rubrics to be tried and on which answers, named by their content; ``expiresAt``.
 - ``pilotEvaluations/{id}``: what trying them found, for teachers only, in no queue; ``expiresAt``.
@@ -132,7 +133,7 @@ class TutoringRecords:
             [_waiting(assignment_id, evaluation_id), _decided(assignment_id, evaluation_id)]
         )
         entry = waiting or decided
-        if entry is None:
+        if entry is None or "studentId" not in entry.fields:
             raise NotFound(_NO_EVALUATION)
         [found] = await self._documents.get([_evaluation(entry.fields["studentId"], evaluation_id)])
         if found is None:
@@ -150,7 +151,8 @@ class TutoringRecords:
         collection = f"reviews/{assignment_id}/{'decided' if decided else 'waiting'}"
         entries = await self._documents.scan(collection, after=after, limit=size + 1)
         following = entries[size - 1].id if len(entries) > size else None
-        entries = entries[:size]
+        # Of an erased learner's only the points are left, for the figures of agreement.
+        entries = [each for each in entries[:size] if "studentId" in each.fields]
         paths = [_evaluation(each.fields["studentId"], each.id) for each in entries]
         decisions = [_decision(each.fields["studentId"], each.id) for each in entries] if decided else []
         found = await self._documents.get([*paths, *decisions]) if paths else []

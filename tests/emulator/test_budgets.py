@@ -34,6 +34,7 @@ from shared.settings import Settings
 from shared.topics.base import Message
 from tests.deployed import INGEST_KEY, deployed, replace
 from tests.emulator.test_indexes import composite, indexes_used, listed
+from tests.erasing import StatedArchive
 from tests.hot_documents import WatchedDocuments
 from tests.tutoring import ANSWER
 
@@ -104,6 +105,13 @@ BUDGETS = {
     # Trying a rubric on one answer: the preview; the evaluation of it, with limits and money as above.
     "preview_pilot": (Cost(21, 1, 0, 16), Cost(11, 1, 0, 11)),
     "run_pilot": (Cost(25, 16, 0, 35), Cost(11, 16, 0, 25)),
+    # Erasing somebody of whom nothing is there: what looking everywhere costs in a school of one course and one
+    # assignment, and the notes of how far it has come.
+    "erase_learner": (Cost(36, 7, 0, 35), Cost(36, 7, 0, 35)),
+    "continue_erasures": (Cost(39, 5, 0, 39), Cost(39, 5, 0, 39)),
+    "get_erasure": (Cost(1, 0, 0, 1), Cost(1, 0, 0, 1)),
+    "verify_erasure": (Cost(), Cost()),
+    "reapply_erasures": (Cost(16, 0, 0, 16), Cost(16, 0, 0, 16)),
 }
 """By function: the most that the first call and a later one may cost."""
 
@@ -332,6 +340,29 @@ async def run_pilot(app, school, prepared):
     assert (report["ended"], len(report["rows"])) == ("done", 1)
 
 
+async def erase_learner(app, school, _prepared):
+    uid = f"gone-{school.round}"
+    reply = await app.ok("erase_learner", {"learnerId": uid, "confirm": uid}, uid="ada", role="admin")
+    assert (reply["state"], reply["counts"]) == ("waiting", {})
+
+
+async def continue_erasures(app, school, _prepared):
+    assert (await app.ok("continue_erasures", {}))["open"] > 0
+
+
+async def get_erasure(app, school, prepared):
+    assert (await app.ok("get_erasure", prepared["erasure"], uid="ada", role="admin"))["passes"] == 1
+
+
+async def verify_erasure(app, school, prepared):
+    assert (await app.ok("verify_erasure", prepared["receipt"], uid="ann"))["passes"] == 2
+
+
+async def reapply_erasures(app, school, _prepared):
+    replace(app.services, archive=StatedArchive())
+    assert (await app.ok("reapply_erasures", {}, uid="ada", role="admin"))["met"] == 0
+
+
 CALLS = {
     call.__name__: call
     for call in (
@@ -340,6 +371,7 @@ CALLS = {
         get_assignment_as_of, rebuild_assignment, create_course, enroll_learner, import_assignment, switch_tutor, get_spend,
         export_spend, get_cost_advice, evaluate_answer, list_evaluations, accept_evaluation, override_evaluation,
         get_agreement, preview_pilot, run_pilot, chat, generate_skeleton, generate_step, openai_proxy,
+        erase_learner, continue_erasures, get_erasure, verify_erasure, reapply_erasures,
     )
 }  # fmt: skip
 
@@ -377,6 +409,10 @@ async def prepare(name, app, school):  # noqa: C901  one case per kind of prepar
         school.evaluation = await school.evaluated(app)
         if name == "get_agreement":
             await app.ok("accept_evaluation", school.evaluation, uid="teacher")
+    if name in ("continue_erasures", "get_erasure", "verify_erasure"):
+        begun = await app.services.erasures.open(f"gone-{school.round}", by="ada")
+        over = begun.next_pass().passed(datetime.now(UTC), key=app.services.receipt_key)
+        return {"erasure": {"erasureId": begun.erasure_id}, "receipt": {"receipt": over.receipt}}
     if name == "generate_step":
         request = {"courseId": school.form["courseId"], "topic": "Fractions", "lessons": 2}
         return {"version": (await app.ok("generate_skeleton", request, uid="teacher"))["version"]}

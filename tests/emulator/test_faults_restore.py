@@ -1,20 +1,13 @@
 """The restore drill: export, destroy, restore into a new database process, and rebuild to the same bytes."""
 
-import contextlib
 import random
 import time
 from datetime import UTC, datetime, timedelta
 
-import httpx
 import pytest
 
-from local.emulators import _FIRESTORE_MAIN, answers
-from local.jars import Machine
-from local.ports import HOST, Ports
-from local.processes import children
 from shared.documents.base import Create
 from shared.documents.firestore import FirestoreDocuments
-from shared.errors import Unavailable
 from shared.learning.answers import AnswerSubmitted, encode, microseconds
 from shared.learning.assignments import GradingPolicy
 from shared.ledger.base import PENDING
@@ -23,6 +16,7 @@ from shared.topics.memory import MemoryTopic
 from tests.checker import Told, check
 from tests.faults import figures
 from tests.faults.services import FaultyServices, MemoryArchive
+from tests.restoring import databases, patiently
 from tests.simulation import forms
 from tests.simulation.world import EPOCH
 
@@ -32,34 +26,14 @@ SECONDS = 60 * max(1, EVENTS // 5000)
 
 
 @pytest.fixture
-async def emulator(tmp_path):
-    """Start Firestore emulators of this test's own, one after another."""
-    ports = Ports()
-    async with children(logs=tmp_path / "logs") as started:
-
-        async def start(seed=None):
-            port = ports.choose()
-            command = [
-                "java",
-                "-XX:+UseSerialGC",
-                "-Duser.language=en",
-                "-Xmx1g",
-                "-cp",
-                Machine().jars()["firestore"],
-            ]
-            command += [_FIRESTORE_MAIN, "--host", HOST, "--port", str(port)]
-            if seed is not None:
-                command += ["--seed_from_export", str(seed)]
-            child = await started.start(f"firestore-{port}", command)
-            async with httpx.AsyncClient(trust_env=False) as client:
-                await started.ready(child, answers(client, f"http://{HOST}:{port}/"))
-            documents = FirestoreDocuments(
-                project=PROJECT, database="(default)", emulator_host=f"{HOST}:{port}"
-            )
-            return child, f"{HOST}:{port}", documents
-
+async def started(tmp_path):
+    """Start databases of this test's own, one after another."""
+    async with databases(tmp_path / "logs") as start:
         yield start
-    ports.release()
+
+
+def documents_of(database):
+    return FirestoreDocuments(project=PROJECT, database="(default)", emulator_host=database.address)
 
 
 def services(documents):
@@ -75,18 +49,11 @@ def services(documents):
     )
 
 
-async def patiently(work):
-    """What *work* comes to: a database process that has just started may be slow to answer."""
-    for _ in range(5):
-        with contextlib.suppress(Unavailable):
-            return await work()
-    return await work()
-
-
-async def test_what_was_exported_is_restored_and_rebuilt_to_the_same_bytes(emulator, tmp_path):
+async def test_what_was_exported_is_restored_and_rebuilt_to_the_same_bytes(started, tmp_path):
     rng = random.Random(5000)
     told, form = Told(), forms.make("assignment", 7, GradingPolicy())
-    first, address, documents = await emulator()
+    first = await started()
+    documents = documents_of(first)
     await patiently(lambda: documents.commit(forms.documents_of(form, EPOCH)))
     events = []
     for number in range(EVENTS):
@@ -115,20 +82,9 @@ async def test_what_was_exported_is_restored_and_rebuilt_to_the_same_bytes(emula
     await documents.close()
 
     began = time.monotonic()
-    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
-        reply = await client.post(
-            f"http://{address}/emulator/v1/projects/{PROJECT}:export",
-            json={
-                "database": f"projects/{PROJECT}/databases/(default)",
-                "export_directory": str(tmp_path),
-                "export_name": "backup",
-            },
-        )
-        assert reply.status_code == 200, reply.text
-    first.process.kill()
-    await first.process.wait()
-    [seed] = (tmp_path / "backup").glob("*.overall_export_metadata")
-    _second, _, restored = await emulator(seed)
+    seed = await first.export(PROJECT, tmp_path)
+    await first.destroy()
+    restored = documents_of(await started(seed))
     after = await patiently(lambda: services(restored).history.rebuild(grading))
     took = time.monotonic() - began
 

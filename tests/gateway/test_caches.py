@@ -316,11 +316,11 @@ async def test_five_hundred_in_four_processes_make_one_call_upstream(backend, tu
         "LECTERN_CACHE": backend,
         "LECTERN_RECEIPT_KEY": "a key for receipts, for tests only, 32+",
     }
+    # Who was erased is asked of Firestore, whatever keeps the replies.
+    emulators, project = request.getfixturevalue("emulators"), request.getfixturevalue("project_id")
+    environment |= {**emulators.environment(), "GOOGLE_CLOUD_PROJECT": project}
     if backend == "redis":
         environment["LECTERN_REDIS_URL"] = request.getfixturevalue("redis_url")
-    else:
-        emulators, project = request.getfixturevalue("emulators"), request.getfixturevalue("project_id")
-        environment |= {**emulators.environment(), "GOOGLE_CLOUD_PROJECT": project}
     command = tethered(sys.executable, ROOT / "tests/gateway/asking.py", "125", f"why, {os.getpid()}?")
     processes = [
         subprocess.Popen(  # noqa: ASYNC220  it is not waited for

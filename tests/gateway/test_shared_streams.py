@@ -88,11 +88,11 @@ async def test_five_hundred_streams_in_four_processes_are_one_call(backend, tuto
         "LECTERN_CACHE": backend,
         "LECTERN_RECEIPT_KEY": "a key for receipts, for tests only, 32+",
     }
+    # Who was erased is asked of Firestore, whatever keeps the replies.
+    emulators, project = request.getfixturevalue("emulators"), request.getfixturevalue("project_id")
+    environment |= {**emulators.environment(), "GOOGLE_CLOUD_PROJECT": project}
     if backend == "redis":
         environment["LECTERN_REDIS_URL"] = request.getfixturevalue("redis_url")
-    else:
-        emulators, project = request.getfixturevalue("emulators"), request.getfixturevalue("project_id")
-        environment |= {**emulators.environment(), "GOOGLE_CLOUD_PROJECT": project}
     script = str(ROOT / "tests/gateway/streaming_instance.py")
     processes = [
         subprocess.Popen(  # noqa: ASYNC220  it is not waited for

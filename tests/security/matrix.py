@@ -17,12 +17,15 @@ NEEDS = {
     "list_evaluations": "teacher",
     "override_evaluation": "teacher",
     "clean_up": "platform",
+    "continue_erasures": "platform",
     "create_course": "claim",
     "enroll_learner": "teacher",
+    "erase_learner": "admin",
     "export_spend": "teacher",
     "get_assignment": "member",
     "get_assignment_as_of": "teacher",
     "get_cost_advice": "teacher",
+    "get_erasure": "admin",
     "get_gradebook": "teacher",
     "get_spend": "teacher",
     "import_assignment": "teacher",
@@ -33,12 +36,14 @@ NEEDS = {
     "on_answer_created": "platform",
     "openai_proxy": "token",
     "preview_pilot": "teacher",
+    "reapply_erasures": "admin",
     "rebuild_assignment": "teacher",
     "run_pilot": "teacher",
     "submit_answer": "member",
     "submit_answers": "member",
     "sweep_pending": "platform",
     "switch_tutor": "teacher",
+    "verify_erasure": "token",
     "verify_receipt": "token",
 }
 """What a caller has to be; a function without a row fails the tests."""
@@ -61,6 +66,8 @@ def expected(function: str, caller: Caller, course: str) -> int:
         return 200
     if needs == "claim":
         return 200 if caller.teaches else 403
+    if needs == "admin":
+        return 200 if caller.is_admin else 403
     return DECISIONS[needs][caller.parts.get(course, "")]
 
 
@@ -108,10 +115,14 @@ REQUESTS: dict[str, Callable[[School, str], list[dict[str, Any]]]] = {
         {"courseId": school.courses[course], "learnerId": "eve", "role": role, "classId": class_id}
         for role, class_id in (("student", "7b"), ("teacher", None))
     ],
+    "erase_learner": lambda _school, course: [
+        {"learnerId": f"{course}-gone", "confirm": f"{course}-gone"},
+    ],
     "export_spend": lambda school, course: [{"courseId": school.courses[course], "day": "2026-11-20"}],
     "get_assignment": lambda school, course: [_which(school, course)],
     "get_assignment_as_of": lambda school, course: [{**_which(school, course), "at": "2026-01-01T00:00:00Z"}],
     "get_cost_advice": lambda school, course: [{"courseId": school.courses[course], "day": "2026-11-20"}],
+    "get_erasure": lambda school, _course: [{"erasureId": school.erasure}],
     "get_gradebook": lambda school, course: [{**_which(school, course), "pageSize": 2}],
     "get_spend": lambda school, course: [{"courseId": school.courses[course]}],
     "import_assignment": lambda school, course: [
@@ -123,6 +134,7 @@ REQUESTS: dict[str, Callable[[School, str], list[dict[str, Any]]]] = {
         _about(school, course, "essay"),
         {**_about(school, course, "word"), "rubric": [{"criterionId": "a", "title": "Sense"}]},
     ],
+    "reapply_erasures": lambda _school, _course: [{}],
     "rebuild_assignment": lambda school, course: [
         {**_which(school, course), "mode": mode} for mode in ("compare", "replace")
     ],
@@ -130,6 +142,7 @@ REQUESTS: dict[str, Callable[[School, str], list[dict[str, Any]]]] = {
     "submit_answer": _answers,
     "submit_answers": lambda school, course: [{"answers": [each]} for each in _answers(school, course)],
     "switch_tutor": lambda school, course: [{**_which(school, course), "on": each} for each in (False, True)],
+    "verify_erasure": lambda school, _course: [{"receipt": school.erasure_receipt}],
     "verify_receipt": lambda school, _course: [{"receipt": school.receipt}],
 }
 """Well-formed requests about a course, by function."""
@@ -168,8 +181,10 @@ def names_a_course(slot: Slot) -> bool:
     return slot[-1] in {"assignmentId", "courseId"}
 
 
-def is_free(slot: Slot) -> bool:
+def is_free(slot: Slot, function: str) -> bool:
     """Whether any id will do there: a new submission, criterion or class, or somebody who was not there before."""
+    if function == "erase_learner":
+        return False  # who is to be erased is named twice
     return slot[-1] in {"submissionId", "learnerId", "criterionId", "classId"}
 
 

@@ -21,6 +21,7 @@ from shared.tutoring.evaluating import PROMPT, CriterionScore, Evaluation
 from shared.tutoring.generating import Skeleton, SkeletonLesson, SkeletonStep
 from shared.wiring import Services
 from tests.deployed import Deployed, replace, settings_for_tests
+from tests.erasing import StatedArchive
 from tests.signing import ACCOUNT, AUDIENCE, KEY, OTHER_KEY, PROJECT, CertificateServer
 from tests.tutoring import FixedGateway
 
@@ -48,6 +49,15 @@ class Directory:
     def look_up(self, uids: Any) -> dict[str, Account]:
         since = {"rita": time.time() - 60}
         return {uid: Account(since.get(uid, 0.0), disabled=uid == "dov") for uid in uids}
+
+    def delete(self, uid: str) -> bool:
+        return False
+
+    def uids(self, token: str) -> tuple[list[str], str]:
+        return [], ""
+
+    def close(self) -> None:
+        pass
 
 
 def signed_identity(project: str = PROJECT) -> FirebaseIdentity:
@@ -95,7 +105,12 @@ class Caller:
     @property
     def teaches(self) -> bool:
         """Whether the token says so."""
-        return self.claims.get("role") == "teacher"
+        return self.claims.get("role") in {"teacher", "admin"}
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the token says so."""
+        return self.claims.get("role") == "admin"
 
     def token(self) -> str:
         """What this caller sends, if anything."""
@@ -136,6 +151,7 @@ CALLERS = {
         # Those who may, without whom a table of refusals would prove nothing.
         Caller("the course's student", "ann", parts={"own": "student", "open": "student"}),
         Caller("the course's teacher", "tess", TEACHER, parts={"own": "teacher", "open": "student"}),
+        Caller("admin", "ada", {"role": "admin"}, parts={"open": "student"}),
     )
 }
 
@@ -152,6 +168,8 @@ class School:
     evaluations: dict[str, str] = field(default_factory=dict)
     skeletons: dict[str, str] = field(default_factory=dict)
     pilots: dict[str, str] = field(default_factory=dict)
+    erasure: str = ""
+    erasure_receipt: str = ""
 
     def question(self, course: str, name: str) -> dict[str, Any]:
         """One question of a course's assignment."""
@@ -187,7 +205,18 @@ async def filled(app: Deployed) -> School:
             }
             school.receipt = (await app.ok("submit_answer", answer, uid=learner))["receipt"]
     await _tutored(school)
+    await _erased(school)
     return school
+
+
+async def _erased(school: School) -> None:
+    """An archive, and somebody who was erased, with a receipt."""
+    services = school.app.services
+    replace(services, archive=StatedArchive())
+    begun = await services.erasures.open("gone-before", by="ada")
+    school.erasure = begun.erasure_id
+    over = begun.next_pass().passed(services.now(), key=services.receipt_key)
+    school.erasure_receipt = over.receipt
 
 
 async def _tutored(school: School) -> None:
@@ -235,7 +264,12 @@ async def school(**settings: Any) -> AsyncIterator[School]:
     wide = {"rate_ai_points": 1_000_000, "rate_lesson_points": 1_000_000, "rate_ip_points": 1_000_000_000}
     settings = {"limiter": "memory", **wide, **settings}
     services = Services(settings_for_tests(project=PROJECT, **settings))
-    replace(services, documents=MemoryDocuments(), identity=signed_identity())
+    replace(
+        services,
+        documents=MemoryDocuments(),
+        identity=signed_identity(),
+        account_directory=Directory(),
+    )
     with wiring.using(services):
         yield await filled(shared_apps(Deployed(services, id_token)))
 

@@ -10,6 +10,7 @@ import yaml
 
 from shared.edge.rates import points
 from shared.edge.registry import DocumentTrigger, PassThrough, RateClass, TopicTrigger
+from shared.erasures.collections import FATES
 from shared.settings import Settings
 from tests.security.school import functions
 from tooling.generate import deploy_manifest
@@ -98,8 +99,9 @@ def test_the_bill_of_materials_names_everything_that_is_deployed(tmp_path):
 
 COLLECTIONS = {
     "answerKeys": "server",
-    "assistance": "server",
     "assignments": "clients read",
+    "assistance": "server",
+    "auditRecords": "server",
     "browserAnswers": "clients create",
     "budgets": "server",
     "cacheGenerations": "server",
@@ -110,6 +112,7 @@ COLLECTIONS = {
     "deadLetters": "server",
     "decided": "server",
     "decisions": "clients read",
+    "erasures": "server",
     "evaluations": "clients read",
     "figures": "clients read",
     "forms": "clients read",
@@ -125,6 +128,7 @@ COLLECTIONS = {
     "skeletons": "server",
     "spendEntries": "server",
     "spending": "server",
+    "tombstones": "server",
     "users": "clients read",
     "waiting": "server",
 }
@@ -137,6 +141,10 @@ def test_the_rules_open_exactly_the_listed_collections():
     matched = {name for path in paths for name in re.findall(r"/(\w+)/\{\w+\}", path)} - {"databases"}
     assert matched == {name for name, who in COLLECTIONS.items() if who != "server"}
     assert re.findall(r"allow ([a-z, ]+):", rules).count("create") == 1
+
+
+def test_every_collection_has_its_fate_when_a_learner_is_erased():
+    assert FATES.keys() == COLLECTIONS.keys()
 
 
 def test_the_indexes_name_only_listed_collections():

@@ -18,12 +18,13 @@ UNWATCHED = {
     "spend_entries_wait": "the entries are tried again; those that are lost have a line of their own",
     "spending_not_reported": "reported with the next call; what stays unreported counts as spent",
     "points_not_returned": "points of a limit that nobody can use come back with its window",
+    "erasure_waits": "it is on record, and goes on within the hour; when it cannot then, that is told",
     "request_failed": "whoever asked was told, with a 5xx that the objectives count",
 }
 
 
 def logged():
-    pattern = re.compile(r'log\.(?:warning|error)\(\s*"([a-z_]+)"')
+    pattern = re.compile(r'log\.(?:warning|error|exception)\(\s*"([a-z_]+)"')
     files = [path for folder in ("shared", "functions") for path in (ROOT / folder).rglob("*.py")]
     return {name for path in files for name in pattern.findall(path.read_text())}
 

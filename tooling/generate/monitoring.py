@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.edge.registry import Deployment
+from tooling.generate import erasing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +76,16 @@ ALARMS = (
         event="recount_differs",
         meaning="the clean-up counts other answers than are shown",
         remedy="call rebuild_assignment for the assignment of the line, and report it",
+    ),
+    Alarm(
+        event="erasure_incomplete",
+        meaning="a learner is to be erased, and something cannot be reached; the rest was gone through",
+        remedy="the line names the erasure and has the stack; it is tried again every hour",
+    ),
+    Alarm(
+        event="erasure_kept_nowhere_else",
+        meaning="a learner was erased, and nothing outside the database knows it",
+        remedy="a backup would bring them back: set LECTERN_ARCHIVE_URL, and ask for the erasure again",
     ),
     Alarm(
         event="message_set_aside",
@@ -222,7 +233,8 @@ or 6 times for six hours.
 | function | replies within | share |
 |---|---|---|
 {objectives}
-"""
+
+{erasing.section()}"""
 
 
 def _times(alarm: Alarm) -> str:

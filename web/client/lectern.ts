@@ -303,6 +303,46 @@ export interface EnrollLearner {
   readonly classId?: string | null;
 }
 
+/** Who is to be erased; ``confirm`` is the same uid once more, as nothing brings them back. */
+export interface EraseLearner {
+  readonly learnerId: string;
+  readonly confirm: string;
+}
+
+/**
+ * What a receipt vouches for.
+ *
+ * ``counts`` are documents by collection, and answers, that were removed or, where something has to stay,
+ * freed of their names. ``round`` counts the erasures of one learner, should they have come back.
+ */
+export interface Erased {
+  readonly erasureId: string;
+  readonly round: number;
+  readonly requestedAt: string;
+  readonly closedAt: string;
+  readonly passes: number;
+  readonly counts: Readonly<Record<string, number>>;
+}
+
+/**
+ * How an erasure stands.
+ *
+ * ``erasing`` goes on within the hour, ``waiting`` goes through everything again after ``resumeAt``, until
+ * it finds nothing; ``closing`` and ``closed`` have a receipt. ``counts`` are what was removed so far, by
+ * collection. ``round`` is above 1 where a learner has come back and was erased again.
+ */
+export interface ErasureReply {
+  readonly erasureId: string;
+  readonly state: "erasing" | "waiting" | "closing" | "closed";
+  readonly round: number;
+  readonly passes: number;
+  readonly counts: Readonly<Record<string, number>>;
+  readonly requestedAt: string;
+  readonly resumeAt: string | null;
+  readonly closedAt: string | null;
+  readonly receipt: string | null;
+}
+
 /** An answer of the caller's, by its event id or (without) the one that counts, to a text question. */
 export interface EvaluateAnswer {
   readonly assignmentId: string;
@@ -399,6 +439,11 @@ export interface GetAssignmentAsOf {
 export interface GetCostAdvice {
   readonly courseId: string;
   readonly day: string;
+}
+
+/** Which erasure. */
+export interface GetErasure {
+  readonly erasureId: string;
 }
 
 /** A page of the gradebook: from the beginning, or from where another page ended. */
@@ -644,6 +689,24 @@ export interface Question {
 /** What a learner is asked to do. */
 export type QuestionType = "singleChoice" | "multipleChoice" | "trueFalse" | "numeric" | "shortText" | "matching" | "essay" | "description";
 
+/** Where to go on, from the reply before; without, from the beginning. */
+export interface ReapplyErasures {
+  readonly cursor?: string | null;
+}
+
+/**
+ * Of ``erased`` learners ``met`` were there again, and are being erased; so are ``answers`` of theirs.
+ *
+ * ``answers`` is null and ``nextCursor`` given where time did not suffice: call again with it. When a call
+ * meets nobody and no answers, nobody is left.
+ */
+export interface ReapplyReply {
+  readonly erased: number;
+  readonly met: number;
+  readonly answers: number | null;
+  readonly nextCursor: string | null;
+}
+
 /** Replay the whole history; ``replace`` puts what was rebuilt in the place of what is live. */
 export interface RebuildAssignment {
   readonly assignmentId: string;
@@ -832,6 +895,11 @@ export interface TutorSwitched {
   readonly on: boolean;
 }
 
+/** A receipt of an erasure. */
+export interface VerifyErasure {
+  readonly receipt: string;
+}
+
 /** A receipt, as ``submit_answer`` gave it. */
 export interface VerifyReceipt {
   readonly receipt: string;
@@ -864,6 +932,11 @@ export class LecternClient {
   /** Make somebody a member of a course that the caller teaches, or change what they are; safe to repeat. */
   enrollLearner(request: EnrollLearner, signal?: AbortSignal): Promise<LearnerEnrolled> {
     return this.call("enroll_learner", request, signal);
+  }
+
+  /** Erase a learner in all courses, their account included; what is not done at once goes on by itself. */
+  eraseLearner(request: EraseLearner, signal?: AbortSignal): Promise<ErasureReply> {
+    return this.call("erase_learner", request, signal);
   }
 
   /** Evaluate a written answer of the caller's against the question's rubric: a suggestion for its teacher. */
@@ -911,6 +984,11 @@ export class LecternClient {
     return this.call("get_cost_advice", request, signal);
   }
 
+  /** Say how an erasure stands, and return its receipt when it is closed; for admins. */
+  getErasure(request: GetErasure, signal?: AbortSignal): Promise<ErasureReply> {
+    return this.call("get_erasure", request, signal);
+  }
+
   /** Return a page of everybody's scores, for teachers of the course. */
   getGradebook(request: GetGradebook, signal?: AbortSignal): Promise<Gradebook> {
     return this.call("get_gradebook", request, signal);
@@ -951,6 +1029,11 @@ export class LecternClient {
     return this.call("preview_pilot", request, signal);
   }
 
+  /** Erase once more, after a restore, whom the archive knows as erased; for admins. */
+  reapplyErasures(request: ReapplyErasures, signal?: AbortSignal): Promise<ReapplyReply> {
+    return this.call("reapply_erasures", request, signal);
+  }
+
   /** Replay an assignment's history and compare it with what is live, or replace that; for its teachers. */
   rebuildAssignment(request: RebuildAssignment, signal?: AbortSignal): Promise<AssignmentRebuilt> {
     return this.call("rebuild_assignment", request, signal);
@@ -974,6 +1057,11 @@ export class LecternClient {
   /** Switch the tutor's hints and explanations of an assignment on or off, for teachers of the course. */
   switchTutor(request: SwitchTutor, signal?: AbortSignal): Promise<TutorSwitched> {
     return this.call("switch_tutor", request, signal);
+  }
+
+  /** Say what a receipt of an erasure vouches for; for everybody who holds one. */
+  verifyErasure(request: VerifyErasure, signal?: AbortSignal): Promise<Erased> {
+    return this.call("verify_erasure", request, signal);
   }
 
   /** Say what a receipt vouches for; a 400 says that it was not issued here. */

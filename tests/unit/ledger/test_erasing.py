@@ -376,39 +376,6 @@ async def test_a_worker_that_does_not_know_yet_is_made_good_by_the_next_pass():
     assert (await school.rebuilt()).identical
 
 
-@pytest.mark.parametrize("joined", [False, True])
-@in_virtual_time
-async def test_what_such_a_worker_merges_meanwhile_stays_until_it_is_erased_itself(joined):
-    school = await School().open()
-    stale = school.process()
-    await stale.tombstones.known()
-    await school.merged("ann", "bob")
-    erasing_of_ann = school.services.erasing
-    real, late = erasing_of_ann._from_segments, []
-
-    async def merged_meanwhile(assignment_id, state):
-        if not late:
-            late.append(school.answer("ann"))
-            await stale.merger.merge(late, by="message")
-            if joined:
-                tidy = school.process()
-                tidy.archive = None
-                assert (await tidy.tidying.run()).discrepancies == 0
-        settled = await real(assignment_id, state)
-        assert (await school.rebuilt()).identical
-        return settled
-
-    erasing_of_ann._from_segments = merged_meanwhile
-    await school.erase("ann")
-    assert (await school.rebuilt()).identical
-    # Also by whoever erases somebody else.
-    assert (await school.erase("bob")).answers in (1, 2)
-    assert (await school.rebuilt()).identical
-    await school.erase("ann")
-    assert school.residues("ann") == []
-    await school.settled("ann", "bob")
-
-
 @in_virtual_time
 async def test_a_lost_race_is_run_again_from_the_shard_as_it_is_then():
     school = await School().open()
@@ -462,8 +429,8 @@ async def test_segments_that_are_joined_behind_its_back_are_not_passed_over(monk
     school.services.archive = None
     real, calls = school.services.erasing._from_document, []
 
-    async def tidied_after_the_first(assignment_id, document, learners, last):
-        result = await real(assignment_id, document, learners, last)
+    async def tidied_after_the_first(assignment_id, document, learners):
+        result = await real(assignment_id, document, learners)
         calls.append(document.path)
         if len(calls) == 1:
             other = school.process()
