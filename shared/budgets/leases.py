@@ -30,7 +30,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from shared.budgets import alerts
-from shared.budgets.base import BUDGETS, KILL_SWITCH, Figures, Payer, Reservation, Rung, Scope
+from shared.budgets.base import BUDGETS, KILL_SWITCH, Charge, Figures, Payer, Reservation, Rung, Scope
 from shared.budgets.entries import SpendEntry
 from shared.budgets.ladder import Ceilings, Day, Override, calendar, rungs, scopes
 from shared.budgets.prices import Usage
@@ -278,6 +278,44 @@ class LeasedBudgets:
         _, purses = self._open.pop(reservation.id, (None, []))
         for each in purses:
             each.reserved -= reservation.nanos
+        self._report_soon()
+
+    async def charge(self, reservation: Reservation, charge_id: str) -> Charge:
+        """See the port."""
+        found = self._open.pop(reservation.id, None)
+        if found is not None:
+            _, purses = found
+            for purse in purses:
+                purse.reserved -= reservation.nanos
+                _count(purse, reservation.task, reservation.nanos, 1)
+            self._report_soon()
+        return Charge(
+            charge_id,
+            reservation.payer,
+            reservation.task,
+            reservation.model,
+            reservation.nanos,
+            reservation.made_at,
+        )
+
+    async def correct(self, charge: Charge, *, actual_nanos: int, usage: Usage | None) -> None:
+        """See the port."""
+        now = self._now()
+        ladder = self._rungs_of(charge.payer, charge.at)
+        calls = 0 if usage is not None else -1
+        for rung in ladder:
+            # A purse below zero has as much more to hand out as the account has too much on record.
+            if rung.ends_at > now:
+                _count(self._known(rung), charge.task, actual_nanos - charge.nanos, calls)
+        alerts.spent_nanos(charge.task, charge.model).inc(actual_nanos)
+        if self._enter is not None and usage is not None:
+            self._enter(SpendEntry.of_charge(charge, ladder[0].period, actual_nanos, usage, at=now))
+        self._report_soon()
+
+    async def add(self, charge: Charge) -> None:
+        """See the port."""
+        for rung in self._rungs_of(charge.payer, charge.at):
+            _count(self._known(rung), charge.task, charge.nanos, 1)
         self._report_soon()
 
     async def remaining(self, payer: Payer) -> int:
@@ -615,15 +653,23 @@ class LeasedBudgets:
             return known
         if len(self._ladders) >= _MOST_KEPT:
             self._ladders.clear()
-        steps = tuple(rung for scope, scope_id in scopes(payer) for rung in self._rungs(scope, scope_id, now))
+        steps = self._rungs_of(payer, now)
         known = _Ladder(calendar(self._zone).day(now), self._edition, steps, tuple(map(account_path, steps)))
         self._ladders[payer] = known
         return known
+
+    def _rungs_of(self, payer: Payer, now: datetime) -> tuple[Rung, ...]:
+        return tuple(rung for scope, scope_id in scopes(payer) for rung in self._rungs(scope, scope_id, now))
 
     def _rungs(self, scope: Scope, scope_id: str, now: datetime) -> list[Rung]:
         _, fields = self._config.get(f"{BUDGETS}/{scope}.{scope_id}", (now, {}))
         override = Override(_nanos(fields.get("dayNanos")), _nanos(fields.get("monthNanos")))
         return list(rungs(scope, scope_id, now, self._zone, self._ceilings, override))
+
+    def _known(self, rung: Rung) -> _Purse:
+        """The purse of *rung*, whose ceiling may not have been read: nothing is reserved by it."""
+        path = account_path(rung)
+        return self._purses.get(path) or self._purse(path, rung)
 
     def _purse(self, path: str, rung: Rung) -> _Purse:
         purse = self._purses.get(path)
@@ -631,6 +677,15 @@ class LeasedBudgets:
             purse = self._purses[path] = _Purse(rung)
         purse.rung = rung  # its ceiling may have changed
         return purse
+
+
+def _count(purse: _Purse, task: str, nanos: int, calls: int) -> None:
+    """Count *nanos* and *calls* more than before, or less."""
+    if not nanos and not calls:
+        return
+    purse.spent += nanos
+    before = purse.by_task.get(task, (0, 0))
+    purse.by_task[task] = (before[0] + nanos, before[1] + calls)
 
 
 @lru_cache(maxsize=_MOST_KEPT)
