@@ -146,7 +146,7 @@ class Budgets(Protocol):
         ...
 
     async def add(self, charge: Charge) -> None:
-        """Count *charge*, whatever ceiling that passes: for what a provider has taken already."""
+        """Count *charge* and enter it, whatever ceiling that passes: a provider has taken it already."""
         ...
 
     async def report(self) -> None:

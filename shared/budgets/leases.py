@@ -314,8 +314,12 @@ class LeasedBudgets:
 
     async def add(self, charge: Charge) -> None:
         """See the port."""
-        for rung in self._rungs_of(charge.payer, charge.at):
+        ladder = self._rungs_of(charge.payer, charge.at)
+        for rung in ladder:
             _count(self._known(rung), charge.task, charge.nanos, 1)
+        if self._enter is not None:
+            entry = SpendEntry.of_charge(charge, ladder[0].period, charge.nanos, Usage(), at=self._now())
+            self._enter(entry)
         self._report_soon()
 
     async def remaining(self, payer: Payer) -> int:

@@ -104,8 +104,12 @@ class MemoryBudgets:
 
     async def add(self, charge: Charge) -> None:
         """See the port."""
-        for rung in self._ladder(charge.payer, charge.at):
+        ladder = self._ladder(charge.payer, charge.at)
+        for rung in ladder:
             self._book(rung).count(charge.task, charge.nanos, 1)
+        if self._enter is not None:
+            entry = SpendEntry.of_charge(charge, ladder[0].period, charge.nanos, Usage(), at=self._now())
+            self._enter(entry)
 
     async def report(self) -> None:
         """See the port; a process that keeps its books in memory has nowhere to report to."""
