@@ -131,7 +131,9 @@ class _Fresh(NamedTuple):
     worst_nanos: int
 
 
-@endpoint.client_call(sensitive=True, deadline_seconds=QUEUE_SECONDS, max_body_bytes=4 * endpoint.KIB)
+@endpoint.client_call(
+    sensitive=True, deadline_seconds=QUEUE_SECONDS, max_body_bytes=4 * endpoint.KIB, provider=True
+)
 async def queue_evaluations(command: QueueEvaluations, call: endpoint.Call) -> QueuedEvaluations:
     """
     Queue the recorded answers to a question that have no evaluation yet, or say what that would cost.
@@ -175,7 +177,7 @@ async def queue_evaluations(command: QueueEvaluations, call: endpoint.Call) -> Q
     )
 
 
-@endpoint.client_call(sensitive=True, max_body_bytes=4 * endpoint.KIB)
+@endpoint.client_call(sensitive=True, max_body_bytes=4 * endpoint.KIB, provider=True)
 async def get_evaluation_queue(command: GetEvaluationQueue, call: endpoint.Call) -> EvaluationQueueState:
     """Say how many of a question's evaluations wait, and which were given up; for teachers of the course."""
     services = call.services
@@ -197,7 +199,7 @@ async def get_evaluation_queue(command: GetEvaluationQueue, call: endpoint.Call)
     )
 
 
-@endpoint.schedule("*/5 * * * *", capacity=Capacity(concurrency=1))
+@endpoint.schedule("*/5 * * * *", capacity=Capacity(concurrency=1), provider=True)
 async def run_evaluation_queue(services: Services) -> QueueReport:
     """Ask for queued evaluations, in batches where the provider takes them, and keep what came back."""
     tally = await services.queue_run().work()

@@ -2,7 +2,8 @@
 Files and batches as OpenAI's interface has them: a batch is done when it is looked at the second time.
 
 What a batch is answered is the same as if each of its requests had been sent by itself. A fault that is
-named when a batch begins shows in what becomes of it.
+named when a batch begins shows in what becomes of it (``BATCH_FAULTS``); ``404`` and ``405`` are a provider
+that takes none.
 """
 
 import hashlib
@@ -20,6 +21,8 @@ import orjson
 from local.tutor import replies
 
 BATCH_FAULTS = (
+    "404",
+    "405",
     "batch-failed",
     "batch-expired",
     "item-errors",

@@ -2,8 +2,8 @@
 The built-in tutor: an OpenAI-compatible server that needs no key and knows nothing.
 
 It answers over real HTTP, streams, counts tokens and keeps to JSON schemas; and on demand it fails in the
-ways in which providers fail (header ``X-Tutor-Fault``), so that everything around it can be tried.
-``GET /calls`` tells how often it was asked.
+ways in which providers fail (header ``X-Tutor-Fault``), so that everything around it can be tried. Files and
+batches are in ``batches``. ``GET /calls`` tells how often it was asked.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ import orjson
 
 from local.ports import HOST
 from local.tutor import replies
-from local.tutor.batches import BATCH_FAULTS, BatchDesk
+from local.tutor.batches import BatchDesk
 
 FAULTS = (
     "429",
@@ -34,9 +34,6 @@ FAULTS = (
     "reset",
     "empty",
     "no-usage",
-    "404",
-    "405",
-    *BATCH_FAULTS,
 )
 _DONE = 200
 CANARY = "upstream-says-canary-0123456789"

@@ -32,6 +32,8 @@ _PAGE = 100
 _KEPT_SECONDS = 3 * 86_400
 """What people wrote is deleted when it was read, and by the provider where it never was."""
 _OFFERED_SECONDS = 3600.0
+_OFFERED_WITHIN = 5.0
+"""People wait for this answer."""
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _ENDED = frozenset({"completed", "expired", "cancelled"})
 
@@ -127,7 +129,8 @@ class Batches:
         now = self._clock()
         if self._offered is None or now - self._offered[0] >= _OFFERED_SECONDS:
             try:
-                await self._asked("GET", "/files?" + urlencode({"purpose": "batch", "limit": 1}))
+                query = urlencode({"purpose": "batch", "limit": 1})
+                await self._asked("GET", f"/files?{query}", attempts=1, seconds=_OFFERED_WITHIN)
             except Absent:
                 self._offered = (now, False)
             else:
@@ -229,6 +232,7 @@ class Batches:
         kind: str = "application/json",
         attempts: int = 3,
         whole: bool = True,
+        seconds: float = _SECONDS,
     ) -> bytes:
         if self._upstream is None:
             message = "no model is set up here"
@@ -241,7 +245,7 @@ class Batches:
             except ValueError as error:
                 raise Improper from error
 
-        deadline = asyncio.get_running_loop().time() + _SECONDS
+        deadline = asyncio.get_running_loop().time() + seconds
         call = Call(
             path,
             body,
