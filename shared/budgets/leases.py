@@ -530,7 +530,8 @@ class LeasedBudgets:
                 self._done(purse, sent)
             else:
                 purse.held += sent.given
-        if purse.held and mine is None:
+        given = purse.sent.given if purse.sent is not None else 0
+        if purse.held + given and mine is None:
             # This process slept for so long that it was given up: all it held there counts as spent.
             self._purses[purse.path] = _Purse(purse.rung)
             purse.held = purse.reserved + purse.spent
