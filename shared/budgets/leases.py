@@ -626,10 +626,11 @@ class LeasedBudgets:
         now = self._now()
         paths = _configuration(payer)
         oldest = max([self._age(path, now) for path in paths])
+        old = [path for path in paths if self._age(path, now) > _FRESH]
         if oldest > _STALE:
-            await self._refresh(paths, now)
-        elif oldest > _FRESH and not self._refreshing:
-            task = asyncio.create_task(self._refresh(paths, now))
+            await self._refresh(old, now)
+        elif old and not self._refreshing:
+            task = asyncio.create_task(self._refresh(old, now))
             self._refreshing.add(task)
             task.add_done_callback(self._refreshed)
         if self._config[KILL_SWITCH][1].get("stopped"):

@@ -104,8 +104,15 @@ BUDGETS = {
     # Trying a rubric on one answer: the preview; the evaluation of it, with limits and money as above.
     "preview_pilot": (Cost(21, 1, 0, 16), Cost(11, 1, 0, 11)),
     "run_pilot": (Cost(25, 16, 0, 35), Cost(11, 16, 0, 25)),
+    # Queueing one answer; looking at the queue; an answer's whole way through it, in three runs, alone.
+    "queue_evaluations": (Cost(22, 1, 0, 18), Cost(15, 1, 0, 14)),
+    "get_evaluation_queue": (Cost(10, 0, 0, 7), Cost(3, 0, 0, 3)),
+    "run_evaluation_queue": (Cost(38, 21, 1, 47), Cost(26, 21, 1, 41)),
 }
 """By function: the most that the first call and a later one may cost."""
+
+EACH_IN_BATCH = (26, 8, 1)
+"""Reads, writes and deletes of one more evaluation in a batch, over its whole way."""
 
 
 class School:
@@ -152,6 +159,14 @@ class School:
         evaluation = (await app.ok("evaluate_answer", about, uid=uid))["evaluation"]
         self.criteria = [each["criterionId"] for each in evaluation["criteria"]]
         return {"assignmentId": self.assignment_id, "evaluationId": evaluation["evaluationId"]}
+
+    async def queued(self, app, count):
+        """Have an essay answered by so many learners, and their evaluations queued; returns how many."""
+        for number in range(count):
+            text = {"text": f"{ANSWER} {self.round}.{number}"}
+            about = await self.answered(app, self.essay, text, f"learner-{number}")
+        del about["eventId"]
+        return (await app.ok("queue_evaluations", about, uid="teacher"))["queued"]
 
     async def previewed(self, app):
         """Have an essay answered, and return what names the preview of a pilot about it."""
@@ -332,6 +347,23 @@ async def run_pilot(app, school, prepared):
     assert (report["ended"], len(report["rows"])) == ("done", 1)
 
 
+async def queue_evaluations(app, school, _prepared):
+    about = {"assignmentId": school.assignment_id, "questionId": school.essay}
+    reply = await app.ok("queue_evaluations", about, uid="teacher")
+    assert (reply["queued"], reply["answers"]) == (1, 1)
+
+
+async def get_evaluation_queue(app, school, _prepared):
+    about = {"assignmentId": school.assignment_id, "questionId": school.essay}
+    assert (await app.ok("get_evaluation_queue", about, uid="teacher"))["queued"] >= 1
+
+
+async def run_evaluation_queue(app, _school, prepared):
+    for _ in range(3):
+        report = await app.ok("run_evaluation_queue", {})
+    assert (report["settled"], report["evaluated"]) == (1, prepared["queued"])
+
+
 CALLS = {
     call.__name__: call
     for call in (
@@ -340,6 +372,7 @@ CALLS = {
         get_assignment_as_of, rebuild_assignment, create_course, enroll_learner, import_assignment, switch_tutor, get_spend,
         export_spend, get_cost_advice, evaluate_answer, list_evaluations, accept_evaluation, override_evaluation,
         get_agreement, preview_pilot, run_pilot, chat, generate_skeleton, generate_step, openai_proxy,
+        queue_evaluations, get_evaluation_queue, run_evaluation_queue,
     )
 }  # fmt: skip
 
@@ -366,6 +399,10 @@ async def prepare(name, app, school):  # noqa: C901  one case per kind of prepar
         return {
             "about": await school.answered(app, school.essay, {"text": f"{ANSWER} {school.round}"}, "ann")
         }
+    if name == "queue_evaluations":
+        await school.answered(app, school.essay, {"text": f"{ANSWER} {school.round}"})
+    if name in ("get_evaluation_queue", "run_evaluation_queue"):
+        return {"queued": await school.queued(app, 1)}
     if name in ("preview_pilot", "run_pilot"):
         return {"pilot": await school.previewed(app)}
     if name == "chat":
@@ -430,6 +467,28 @@ async def test_a_function_stays_within_its_budget_and_needs_no_index_that_is_not
                 spent = Cost(*(now - then for now, then in zip(charged(name), before, strict=True)))
                 assert all(a <= b for a, b in zip(spent, budget, strict=True)), f"{which}: {spent} > {budget}"
     assert composite(await indexes_used(emulators, project_id)) <= listed()
+
+
+async def test_an_evaluation_in_a_batch_costs_this_much_however_many_there_are(
+    id_token, tutor, emulators, project_id, monkeypatch
+):
+    """The figures in docs/ai.md: of each more in a batch, from the moment when it is due."""
+    monkeypatch.setattr(leases, "_FRESH", timedelta(seconds=30))
+    spent = {}
+    async with deployed(id_token, openai_base_url=tutor.url, limiter="memory", budgets="memory") as setup:
+        school = School(setup, await setup.imported(QUIZ))
+        for count in (2, 12):
+            school.round += 1
+            queued = await school.queued(setup, count)
+            async with deployed(id_token, openai_base_url=tutor.url) as fresh:
+                before = charged("run_evaluation_queue")
+                await run_evaluation_queue(fresh, school, {"queued": queued})
+                await all_told(fresh.services)
+            after = charged("run_evaluation_queue")
+            spent[queued] = Cost(*(now - then for now, then in zip(after, before, strict=True)))
+    few, many = sorted(spent)
+    each = Cost(*((b - a) / (many - few) for a, b in zip(spent[few], spent[many], strict=True)))
+    assert all(a <= b for a, b in zip(each[:3], EACH_IN_BATCH, strict=True)), each
 
 
 def test_every_budget_is_of_a_function():

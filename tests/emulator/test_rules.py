@@ -122,6 +122,10 @@ READS: list[tuple[str, Mapping[str, Any], frozenset[str]]] = [
     ("pilots", {"limit": 1}, NOBODY),
     ("pilotEvaluations/e", {}, NOBODY),
     ("pilotEvaluations", {"where": ("studentId", "ana"), "limit": 1}, NOBODY),
+    ("queuedEvaluations/e", {}, NOBODY),
+    ("queuedEvaluations", {"where": ("learnerId", "ana"), "limit": 1}, NOBODY),
+    ("evaluationBatches/b", {}, NOBODY),
+    ("evaluationBatches", {"limit": 1}, NOBODY),
     ("anything/else", {}, NOBODY),
 ]
 
@@ -155,6 +159,8 @@ SEEDED: dict[str, dict[str, Any]] = {
     "courses/closed/skeletons/v": {"title": "canary"},
     "pilots/p": {"assignmentId": "closedQuiz"},
     "pilotEvaluations/e": {"studentId": "ana", "evaluation": {"points": 1}},
+    "queuedEvaluations/e": {"learnerId": "ana"},
+    "evaluationBatches/b": {"items": ["e"]},
     "answerKeys/openQuiz": {"keys": "canary"},
     "pendingAnswers/ofAna": {"event": '{"studentId":"ana"}'},
     "ledgers/closedQuiz": {"shards": 1},

@@ -23,6 +23,7 @@ NEEDS = {
     "get_assignment": "member",
     "get_assignment_as_of": "teacher",
     "get_cost_advice": "teacher",
+    "get_evaluation_queue": "teacher",
     "get_gradebook": "teacher",
     "get_spend": "teacher",
     "import_assignment": "teacher",
@@ -33,7 +34,9 @@ NEEDS = {
     "on_answer_created": "platform",
     "openai_proxy": "token",
     "preview_pilot": "teacher",
+    "queue_evaluations": "teacher",
     "rebuild_assignment": "teacher",
+    "run_evaluation_queue": "platform",
     "run_pilot": "teacher",
     "submit_answer": "member",
     "submit_answers": "member",
@@ -112,6 +115,7 @@ REQUESTS: dict[str, Callable[[School, str], list[dict[str, Any]]]] = {
     "get_assignment": lambda school, course: [_which(school, course)],
     "get_assignment_as_of": lambda school, course: [{**_which(school, course), "at": "2026-01-01T00:00:00Z"}],
     "get_cost_advice": lambda school, course: [{"courseId": school.courses[course], "day": "2026-11-20"}],
+    "get_evaluation_queue": lambda school, course: [_about(school, course, "essay")],
     "get_gradebook": lambda school, course: [{**_which(school, course), "pageSize": 2}],
     "get_spend": lambda school, course: [{"courseId": school.courses[course]}],
     "import_assignment": lambda school, course: [
@@ -122,6 +126,9 @@ REQUESTS: dict[str, Callable[[School, str], list[dict[str, Any]]]] = {
     "preview_pilot": lambda school, course: [
         _about(school, course, "essay"),
         {**_about(school, course, "word"), "rubric": [{"criterionId": "a", "title": "Sense"}]},
+    ],
+    "queue_evaluations": lambda school, course: [
+        {**_about(school, course, "essay"), "limit": 1, "dryRun": each} for each in (True, False)
     ],
     "rebuild_assignment": lambda school, course: [
         {**_which(school, course), "mode": mode} for mode in ("compare", "replace")
@@ -149,6 +156,7 @@ def _evaluation(school: School, course: str) -> dict[str, Any]:
 
 IN_ANOTHER_COURSE = {
     **dict.fromkeys(("submit_answer", "submit_answers", "chat", "evaluate_answer", "preview_pilot"), 400),
+    **dict.fromkeys(("queue_evaluations", "get_evaluation_queue"), 400),
     **dict.fromkeys(("accept_evaluation", "override_evaluation", "generate_step", "run_pilot"), 404),
 }
 """What somebody gets who may do it there, but names a question, an evaluation or an outline of here."""
