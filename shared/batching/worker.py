@@ -4,7 +4,7 @@ Works off the queue of evaluations: in batches where the provider takes them, el
 The order of a batch: money put aside, its record with its items in one commit, the money charged, the
 file, the provider's work, and at last evaluations, the record's end and the money that was too much. A
 worker may be killed between any two of these; the next one goes on from the record. What nobody knows
-the outcome of stays charged at its worst (ADR 17).
+the outcome of stays charged at its worst (ADR 18).
 """
 
 import asyncio

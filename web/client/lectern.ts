@@ -746,7 +746,7 @@ export interface RichText {
 }
 
 /** What could be done. */
-export type Rule = "cheaper-model" | "limit-abuse" | "prompt-cache" | "less-reasoning" | "shared-cache" | "larger-cache" | "lesson-cache" | "archive";
+export type Rule = "cheaper-model" | "limit-abuse" | "batch" | "prompt-cache" | "less-reasoning" | "shared-cache" | "larger-cache" | "lesson-cache" | "archive";
 
 /** Which preview to carry out, or to go on with. */
 export interface RunPilot {

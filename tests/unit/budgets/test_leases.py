@@ -241,6 +241,25 @@ def test_writes_that_are_done_after_their_time_pass_no_ceiling(seed):
     assert town.served > 10
 
 
+def test_a_correction_whose_first_write_is_lost_is_no_sign_of_a_process_that_was_given_up():
+    town = Town(9, processes=2)
+
+    async def run():
+        first, second = town.processes
+        charge = await first.charge(await reserve(first, nanos=900), "one")
+        await first.report()
+        await second.correct(charge, actual_nanos=100, usage=USAGE)
+        town.cut = 1.0
+        with pytest.raises(Unavailable):
+            await second.report()
+        town.cut = 0.0
+        await second.report()
+        [figures] = await first.spent(Scope.LEARNER, "ann")
+        assert (figures.spent_nanos, figures.remaining_nanos) == (100, 900)
+
+    town.run(run())
+
+
 def test_what_a_late_write_gives_back_is_nobodys_until_it_is_decided():
     town = Town(9, processes=2)
 
