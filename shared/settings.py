@@ -153,6 +153,8 @@ class Settings(BaseModel):
     """Seals the names of cached replies; unset: derived from *receipt_key*."""
     evaluation_batches: Literal["auto", "never"] = "auto"
     """Whether queued evaluations go to the provider in batches; by themselves, where it takes none."""
+    evaluation_batch_items: int = Field(200, ge=1, le=200)
+    """How many queued evaluations one batch has: fewer, where the provider lets few tokens wait."""
     evaluations_alone: int = Field(5, ge=0, le=20)
     """How many queued evaluations one run asks for by themselves, at the normal price."""
     proxy_seconds: float = Field(60.0, ge=0.1, le=115.0)

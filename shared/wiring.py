@@ -368,7 +368,11 @@ class Services:
             prices=self.prices,
             records=self.tutoring_records,
             now=self.now,
-            mode=Mode(settings.evaluation_batches == "auto", settings.evaluations_alone),
+            mode=Mode(
+                settings.evaluation_batches == "auto",
+                settings.evaluations_alone,
+                settings.evaluation_batch_items,
+            ),
         )
         return QueueRun(parts)
 

@@ -24,6 +24,7 @@ BATCH_FAULTS = (
     "404",
     "405",
     "batch-failed",
+    "batch-crowded",
     "batch-expired",
     "item-errors",
     "out-of-order",
@@ -190,9 +191,10 @@ class BatchDesk:
             self._name("batch_"), source.id, endpoint, wanted.get("metadata") or {}, int(self.now()), fault
         )
         requests = _requests(source.content, endpoint)
-        if requests is None or fault == "batch-failed":
+        if requests is None or fault in {"batch-failed", "batch-crowded"}:
             made.done = "failed"
-            error = {"code": "invalid_json_line", "line": 1, "message": "not a request", "param": None}
+            code = "token_limit_exceeded" if fault == "batch-crowded" else "invalid_json_line"
+            error = {"code": code, "line": None, "message": "not taken", "param": None}
             made.errors = [error]
         else:
             made.results = self._work(made, requests)

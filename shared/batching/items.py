@@ -22,6 +22,8 @@ TASK = "run_evaluation_queue"
 """What money is spent on, for people."""
 
 MOST_IN_BATCH = 200
+MOST_OPEN = 50
+"""So many batches are under way at most, each of which every run looks at."""
 MOST_IN_QUEUE = 2_000
 """Of one assignment; as counted before, so that some more may slip in at once."""
 MOST_OF_LEARNER = 20
@@ -127,9 +129,10 @@ class Item:
         """After another attempt."""
         return replace(self, attempts=self.attempts + 1)
 
-    def back(self, reason: Reason, now: datetime) -> "Item":
-        """Back in the queue, later after each attempt; given up after the last."""
-        pause = _FIRST_PAUSE * _SLOWER ** (self.attempts - 1) if self.attempts else timedelta()
+    def back(self, reason: Reason, now: datetime, *, pause: timedelta = timedelta()) -> "Item":
+        """Back in the queue, after a *pause* that grows with each attempt; given up after the last."""
+        if self.attempts:
+            pause = max(pause, _FIRST_PAUSE * _SLOWER ** (self.attempts - 1))
         return replace(
             self,
             state=ItemState.GIVEN_UP if self.attempts >= MOST_ATTEMPTS else ItemState.QUEUED,

@@ -13,6 +13,7 @@ from shared.batching.items import (
     CLAIM,
     MOST_IN_QUEUE,
     MOST_OF_LEARNER,
+    MOST_OPEN,
     Batch,
     BatchState,
     Item,
@@ -24,7 +25,6 @@ from shared.errors import Conflict, PreconditionLost, TooManyRequests, Unavailab
 QUEUED_EVALUATIONS = "queuedEvaluations"
 EVALUATION_BATCHES = "evaluationBatches"
 
-_MOST_OPEN = 50
 _MOST_GIVEN_UP = 50
 _TOMORROW_SECONDS = 86_400
 
@@ -125,8 +125,9 @@ class EvaluationQueue:
             await self._documents.delete_each([_path(each) for each in evaluation_ids])
 
     async def open_batches(self) -> list[Batch]:
-        """The batches that are not settled, 50 at most."""
-        query = Find(EVALUATION_BATCHES, where={"open": True}, limit=_MOST_OPEN)
+        """The batches that are not settled."""
+        # As many as may be, and some that two workers began at once.
+        query = Find(EVALUATION_BATCHES, where={"open": True}, limit=2 * MOST_OPEN)
         return [_batch(each) for each in await self._documents.find(query)]
 
     async def batch(self, batch_id: str) -> Batch | None:

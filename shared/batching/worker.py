@@ -21,6 +21,7 @@ from shared.batching.items import (
     KEPT,
     MOST_ATTEMPTS,
     MOST_IN_BATCH,
+    MOST_OPEN,
     MOST_TRIES,
     STUCK,
     TASK,
@@ -49,6 +50,7 @@ log = logging.getLogger("lectern")
 _AT_ONCE = 10
 _MOST_FAILURES = 3
 _TRIES = 3
+_CROWDED_PAUSE = timedelta(hours=1)
 _CLOCKS_DIFFER = timedelta(days=1)
 """A provider tells when a batch began by its own clock."""
 
@@ -56,10 +58,11 @@ ItemT = TypeVar("ItemT")
 
 
 class Mode(NamedTuple):
-    """Whether batches may be used where there are any, and how many items a run evaluates without them."""
+    """Whether batches may be used, how many items one has; how many a run evaluates without them."""
 
     batches: bool
     alone: int
+    items: int = MOST_IN_BATCH
 
 
 @dataclass(slots=True)
@@ -120,18 +123,20 @@ class QueueRun:
     async def work(self) -> Tally:
         """Go on with what was begun, then begin what is due; a part that fails is left for the next run."""
         try:
-            for batch in await self._queue.open_batches():
+            under_way = await self._queue.open_batches()
+            for batch in under_way:
                 await _carefully(self._go_on(batch))
             if self._gateway.is_set_up:
-                await _carefully(self._begin())
+                await _carefully(self._begin(len(under_way)))
         finally:
             await self._report()
         return self.tally
 
-    async def _begin(self) -> None:
+    async def _begin(self, under_way: int) -> None:
         if self._mode.batches and await self._batches.offered():
             self.tally.way = "batches"
-            await self._submit()
+            if under_way < MOST_OPEN:
+                await self._submit()
         else:
             self.tally.way = "alone"
             await self._evaluate_alone()
@@ -148,7 +153,7 @@ class QueueRun:
 
     async def _submit(self) -> None:
         now = self._now()
-        due = await self._queue.due(now, limit=MOST_IN_BATCH)
+        due = await self._queue.due(now, limit=self._mode.items)
         ready = await self._prepared(due)
         paid = await self._paid(_that_fit(ready))
         if not paid:
@@ -308,7 +313,12 @@ class QueueRun:
         except Absent:
             await self._settle(batch, Replies({}))
             return
-        if told.failed:
+        if told.crowded:
+            log.error("batch_too_large", extra={"count": len(batch.items)})
+            await self._settle(
+                batch, _nothing_asked(batch), counts=False, pause=_CROWDED_PAUSE, files=told.files
+            )
+        elif told.failed:
             await self._settle(batch, _nothing_asked(batch), files=told.files)
         elif told.ended:
             await self._settle(batch, Replies.of(await self._lines(told)), files=told.files)
@@ -336,16 +346,26 @@ class QueueRun:
     # The end of a batch
 
     async def _settle(
-        self, batch: Batch, replies: Replies, *, counts: bool = True, files: Iterable[str] = ()
+        self,
+        batch: Batch,
+        replies: Replies,
+        *,
+        counts: bool = True,
+        pause: timedelta = timedelta(),
+        files: Iterable[str] = (),
     ) -> None:
-        """Keep what was replied, put the others back (an attempt later if it *counts*), correct the money."""
+        """
+        Keep what was replied, put the others back, and correct the money.
+
+        What is put back has had an attempt, if this *counts*, and waits for a *pause* at least.
+        """
         unknown = replies.answered.keys() - set(batch.items)
         if unknown:
             log.error("batch_lines_unknown", extra={"count": len(unknown)})
         evaluated: set[str] = set()
         for _ in range(_TRIES):
             items = await self._items(batch)
-            back = await self._evaluate(items, replies, evaluated, counts=counts)
+            back = await self._evaluate(items, replies, evaluated, counts=counts, pause=pause)
             gone = [each for each in items if each.evaluation_id in evaluated]
             ended = replace(batch, settled_by=self._name, evaluated=len(gone))
             try:
@@ -362,7 +382,7 @@ class QueueRun:
         raise PreconditionLost(message)
 
     async def _evaluate(
-        self, items: Sequence[Item], replies: Replies, evaluated: set[str], *, counts: bool
+        self, items: Sequence[Item], replies: Replies, evaluated: set[str], *, counts: bool, pause: timedelta
     ) -> list[Item]:
         """Store what *replies* come to, note it in *evaluated*, and return the others as they go back."""
         now = self._now()
@@ -382,7 +402,7 @@ class QueueRun:
                 evaluated.add(name)
                 return
             item = each.item.counted() if counts else each.item
-            back.append(item.back(Reason.UNUSABLE if bodies else Reason.FAILED, now))
+            back.append(item.back(Reason.UNUSABLE if bodies else Reason.FAILED, now, pause=pause))
 
         await _each(keep, preparation.ready)
         return back

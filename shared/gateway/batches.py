@@ -35,6 +35,7 @@ _OFFERED_SECONDS = 3600.0
 _OFFERED_WITHIN = 5.0
 """People wait for this answer."""
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_CROWDED = "token_limit_exceeded"
 _ENDED = frozenset({"completed", "expired", "cancelled"})
 
 
@@ -54,6 +55,8 @@ class ProviderBatch:
     input_file: str
     output_file: str
     error_file: str
+    crowded: bool = False
+    """Whether it was refused because too much of the account's waits already, or it is too large itself."""
 
     @property
     def failed(self) -> bool:
@@ -287,7 +290,13 @@ def _batch(reply: bytes) -> ProviderBatch:
         input_file=file("input_file_id"),
         output_file=file("output_file_id"),
         error_file=file("error_file_id"),
+        crowded=_CROWDED in _codes(value.get("errors")),
     )
+
+
+def _codes(errors: object) -> list[object]:
+    data = errors.get("data") if isinstance(errors, dict) else None
+    return [each.get("code") for each in data if isinstance(each, dict)] if isinstance(data, list) else []
 
 
 def _line(raw: bytes) -> Line | None:

@@ -7,6 +7,7 @@ moment do the accounts know of less than the provider may bill, or pass a ceilin
 """
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -15,11 +16,14 @@ import pytest
 from local.tutor import replies
 from local.tutor.batches import BatchDesk
 from shared.batching.items import MOST_TRIES
+from shared.batching.queue import EvaluationQueue
+from shared.batching.worker import QueueRun
 from shared.budgets.leases import SPENDING, Account
 from shared.budgets.prices import PriceTable, Usage
 from shared.documents.base import Create
 from shared.documents.memory import MemoryDocuments
-from shared.errors import InvalidRequest, Unavailable
+from shared.errors import InvalidRequest, PreconditionLost, Unavailable
+from shared.gateway.batches import Batches
 from shared.gateway.upstream import Absent
 from shared.wiring import Services
 from tests.deployed import in_memory, settings_for_tests
@@ -261,8 +265,12 @@ def test_without_faults_the_accounts_end_exact(stored, step):
 @pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name.lower())
 @pytest.mark.parametrize("step", STEPS)
 def test_no_fault_at_any_operation_loses_an_answer_or_money(stored, step, fault):
+    assert every_operation(stored, step, fault) >= 3
+
+
+def every_operation(stored, step, fault):
+    """Meet *fault* at each operation of *step*; how many those are."""
     count = simulated(play(world_for(stored, step), step, Process()))
-    assert count >= 3
     for number in range(count):
         world, process = world_for(stored, step), Process(fault, number)
         try:
@@ -274,20 +282,65 @@ def test_no_fault_at_any_operation_loses_an_answer_or_money(stored, step, fault)
             wrong.add_note(f"{fault.value} {process.operations[number]}, operation {number} of {step}")
             raise
         assert process.met
+    return count
 
 
-def test_two_workers_at_once_with_every_step_of_one_between_those_of_the_other(stored):
-    async def both(world):
-        await world.begin()
-        for _ in range(4):
-            await asyncio.gather(*(world.run() for _ in range(3)))
-        await world.until_done()
+async def _begun_before_it_was_looked_for(_batches, _name, *, since):
+    return []
 
-    world = World(stored)
-    simulated(both(world))
+
+async def _not_charged(run, paid, _batch_id):
+    for each in paid:
+        await run._budgets.release(each.reservation)
+
+
+async def _settled_by_everybody(queue, batch, gone, back):
+    with contextlib.suppress(PreconditionLost):
+        await _SETTLE(queue, batch, gone, back)
+    return True
+
+
+async def _corrected_before_it_ends(run, batch, replies, **more):
+    await run._correct(batch, await run._items(batch), replies)
+    await _END(run, batch, replies, **more)
+
+
+_SETTLE, _END = EvaluationQueue.settle, QueueRun._settle
+MUTANTS = {
+    "a batch is begun without a look for it": (Batches, "named", _begun_before_it_was_looked_for, "take up"),
+    "a batch is not charged before it leaves": (QueueRun, "_charge", _not_charged, "submit"),
+    "a batch is settled by all who try": (EvaluationQueue, "settle", _settled_by_everybody, ""),
+    "money is corrected before the record ends": (QueueRun, "_settle", _corrected_before_it_ends, "settle"),
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_worker_without_one_of_its_safeguards_is_caught(stored, monkeypatch, name):
+    place, method, mutant, step = MUTANTS[name]
+    monkeypatch.setattr(place, method, mutant)
+    with pytest.raises(AssertionError):
+        _ = (
+            every_operation(stored, step, Fault.KILLED_AFTER)
+            if step
+            else simulated(three_at_once(World(stored)))
+        )
+
+
+async def three_at_once(world):
+    """Three workers at a time, until all is done; the accounts then are exact."""
+    await world.begin()
+    for _ in range(4):
+        await asyncio.gather(*(world.run() for _ in range(3)))
+    await world.until_done()
     world.check()
     assert len(world.provider.desk.batches) == 1
     assert len(world.provider.desk.billed) == len(CLASS)
+    course = next(each for (scope, _), each in world.accounts().items() if scope == "course")
+    assert course.total == world.provider.bill
+
+
+def test_three_workers_at_once_do_as_one_does(stored):
+    simulated(three_at_once(World(stored)))
 
 
 def test_a_batch_that_cannot_be_handed_in_for_hours_goes_back_to_the_queue_and_is_paid_once(stored):

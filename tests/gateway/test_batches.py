@@ -198,13 +198,16 @@ async def test_whatever_becomes_of_a_batch_nothing_is_lost_and_nothing_is_cheape
     left = stored(lesson, "queuedEvaluations")
     expected = {
         "batch-failed": 0,
+        "batch-crowded": 0,
         "batch-expired": (COUNT + 1) // 2,
         "item-errors": COUNT // 2,
         "truncated-file": len(there),
     }.get(fault, COUNT)
     assert len(there) == expected == report["evaluated"]
     assert len(there) + len(left) == COUNT
-    assert all((each["state"], each["attempts"]) == ("queued", 1) for each in left.values())
+    attempts = int(fault != "batch-crowded")  # which is nothing against what is in it
+    assert all((each["state"], each["attempts"]) == ("queued", attempts) for each in left.values())
+    assert all(each["dueAt"] > lesson.app.services.now() + timedelta(minutes=50) for each in left.values())
     if fault == "truncated-file":
         assert 0 < len(there) < COUNT
         assert (await spent(lesson)).spent_nanos > billed(tutor)
@@ -456,6 +459,29 @@ async def test_a_batch_that_the_provider_took_twice_is_counted_twice(lesson, tut
     day = await spent(lesson)
     assert day.spent_nanos >= billed(tutor)
     assert day.spent_nanos == billed(tutor) // 2 + preview["worstNanos"]
+
+
+class TestSmaller:
+    @pytest.fixture
+    def settings(self):
+        return {"evaluation_batch_items": 3}
+
+    async def test_a_batch_has_no_more_than_settings_say(self, lesson, tutor, monkeypatch):
+        await queue(lesson)
+        await run(lesson)
+        assert (await state(lesson))["batched"] == 3
+        await runs(lesson, 5)
+        assert [each.asked for each in tutor.batches.batches.values()] == [3, 3, 1]
+        assert len(stored(lesson, "evaluations")) == COUNT
+
+    async def test_only_so_many_batches_are_under_way(self, lesson, tutor, monkeypatch):
+        monkeypatch.setattr("shared.batching.worker.MOST_OPEN", 1)
+        await queue(lesson)
+        await run(lesson)
+        await run(lesson)
+        assert len(tutor.batches.batches) == 1
+        await runs(lesson, 8)
+        assert len(stored(lesson, "evaluations")) == COUNT
 
 
 async def test_only_teachers_of_the_course_and_only_written_questions(lesson):

@@ -130,6 +130,13 @@ ALARMS = (
         remedy="look at the provider's status, and at provider_failed",
     ),
     Alarm(
+        event="batch_too_large",
+        more_than=3,
+        minutes=240,
+        meaning="the provider refuses batches because too many tokens wait; evaluations are only late",
+        remedy="lower LECTERN_EVALUATION_BATCH_ITEMS, or ask the provider for a higher limit",
+    ),
+    Alarm(
         event="evaluations_given_up",
         more_than=20,
         meaning="queued evaluations failed three times; teachers see which",
