@@ -124,8 +124,11 @@ class QueueRun:
         """Go on with what was begun, then begin what is due; a part that fails is left for the next run."""
         try:
             under_way = await self._queue.open_batches()
+            failures = 0
             for batch in under_way:
-                await _carefully(self._go_on(batch))
+                failures += not await _carefully(self._go_on(batch))
+                if failures >= _MOST_FAILURES:
+                    return self.tally  # a provider that hangs would take all the time that there is
             if self._gateway.is_set_up:
                 await _carefully(self._begin(len(under_way)))
         finally:
@@ -527,9 +530,11 @@ async def _each(work: Callable[[ItemT], Awaitable[None]], items: Sequence[ItemT]
             raise each
 
 
-async def _carefully(part: Awaitable[None]) -> None:
-    """Do a part of the work; what fails in it is left for the next run."""
+async def _carefully(part: Awaitable[None]) -> bool:
+    """Do a part of the work, and tell whether it was done; what fails is left for the next run."""
     try:
         await part
     except LecternError as error:
         log.warning("evaluations_wait", exc_info=error)
+        return False
+    return True

@@ -358,10 +358,11 @@ class LeasedBudgets:
                     rung.id,
                     rung.period,
                     rung.ceiling_nanos,
-                    account.spent + account.unaccounted + gone,
+                    # What another process was corrected by, before it told what it had spent.
+                    max(account.spent + account.unaccounted + gone, 0),
                     max(live - purse.spent, 0),
                     account.unaccounted + gone,
-                    dict(account.by_task),
+                    {task: (max(nanos, 0), calls) for task, (nanos, calls) in account.by_task.items()},
                 )
             )
         return figures

@@ -235,7 +235,7 @@ class Batches:
         kind: str = "application/json",
         attempts: int = 3,
         whole: bool = True,
-        seconds: float = _SECONDS,
+        seconds: float | None = None,
     ) -> bytes:
         if self._upstream is None:
             message = "no model is set up here"
@@ -248,7 +248,7 @@ class Batches:
             except ValueError as error:
                 raise Improper from error
 
-        deadline = asyncio.get_running_loop().time() + seconds
+        deadline = asyncio.get_running_loop().time() + (seconds or _SECONDS)
         call = Call(
             path,
             body,

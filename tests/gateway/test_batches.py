@@ -484,6 +484,23 @@ class TestSmaller:
         assert len(stored(lesson, "evaluations")) == COUNT
 
 
+async def test_a_provider_that_hangs_takes_no_more_than_a_few_looks(lesson, tutor, monkeypatch):
+    await queue(lesson)
+    vars(lesson.app.services)["settings"] = lesson.app.services.settings.model_copy(
+        update={"evaluation_batch_items": 1}
+    )
+    monkeypatch.setattr("local.tutor.batches._LOOKS", 100)
+    await runs(lesson, COUNT)
+    under_way = [each for each in stored(lesson, "evaluationBatches").values() if each["open"]]
+    assert len(under_way) > 2
+    tutor.fault = "hang"
+    monkeypatch.setattr("shared.gateway.batches._SECONDS", 0.05)
+    before = len(tutor.batches.requests)
+    await run(lesson)
+    assert len(tutor.batches.requests) <= before + 3 * 3
+    tutor.fault = ""
+
+
 async def test_only_teachers_of_the_course_and_only_written_questions(lesson):
     for name in ("queue_evaluations", "get_evaluation_queue"):
         assert (await lesson.app.call(name, lesson.about("Sky"), uid="learner-0")).status_code == 403

@@ -260,6 +260,25 @@ def test_a_correction_whose_first_write_is_lost_is_no_sign_of_a_process_that_was
     town.run(run())
 
 
+def test_figures_are_never_below_nothing_where_the_process_that_charged_was_killed():
+    town = Town(9, processes=2)
+
+    async def run():
+        first, second = town.processes
+        charge = await first.charge(await reserve(first, nanos=900), "one")
+        first.mortal.dead = True  # before it told
+        await second.correct(charge, actual_nanos=100, usage=USAGE)
+        await second.report()
+        [figures] = await second.spent(Scope.LEARNER, "ann")
+        assert (figures.spent_nanos, figures.by_task) == (0, {"chat": (0, 0)})
+        assert figures.reserved_nanos >= 900
+        town.jumped = timedelta(hours=2)
+        [figures] = await second.spent(Scope.LEARNER, "ann")
+        assert 100 <= figures.spent_nanos <= 150, "what it leased beyond its charge as well"
+
+    town.run(run())
+
+
 def test_what_a_late_write_gives_back_is_nobodys_until_it_is_decided():
     town = Town(9, processes=2)
 
