@@ -27,6 +27,7 @@ BATCH_FAULTS = (
     "batch-crowded",
     "batch-expired",
     "item-errors",
+    "billed-errors",
     "out-of-order",
     "unknown-id",
     "duplicate-id",
@@ -76,6 +77,8 @@ class _Batch:
     """How many of its requests a model was asked."""
     output_file: str | None = None
     error_file: str | None = None
+    used: tuple[int, int] = (0, 0)
+    """Its prompts' and replies' tokens."""
     done: str = "completed"
     results: tuple[bytes, bytes] = (b"", b"")
     errors: list[dict[str, Any]] = field(default_factory=list)
@@ -105,7 +108,18 @@ class _Batch:
                 "completed": self.results[0].count(b"\n") if ended else 0,
                 "failed": self.results[1].count(b"\n") if ended else 0,
             },
+            "usage": self._usage() if ended else None,
             "metadata": dict(self.metadata),
+        }
+
+    def _usage(self) -> dict[str, Any]:
+        prompt, completion = self.used
+        return {
+            "input_tokens": prompt,
+            "input_tokens_details": {"cached_tokens": 0},
+            "output_tokens": completion,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": prompt + completion,
         }
 
 
@@ -210,7 +224,9 @@ class BatchDesk:
                 )
                 batch.done = "expired"
                 continue
-            if fault == "item-errors" and number % 2 == 0:
+            if fault in {"item-errors", "billed-errors"} and number % 2 == 0:
+                if fault == "billed-errors":
+                    self._bill(batch, name, replies.told(replies.asked(body)).prompt_tokens, 0)
                 refusal = {"error": {"message": "no", "type": "invalid_request_error", "code": "bad"}}
                 bad.append(_line(name, (400, refusal), None))
                 continue
@@ -221,7 +237,8 @@ class BatchDesk:
             if fault == "empty":
                 value["choices"] = []
             times = 2 if fault == "duplicate-id" else 1
-            self.billed += [(name, told.prompt_tokens, told.completion_tokens)] * times
+            for _ in range(times):
+                self._bill(batch, name, told.prompt_tokens, told.completion_tokens)
             good += [_line(name, (200, value), None)] * times
         if fault == "out-of-order":
             good.reverse()
@@ -231,6 +248,10 @@ class BatchDesk:
         if fault == "truncated-file":
             output = output[: len(output) * 2 // 3]
         return output, b"".join(bad)
+
+    def _bill(self, batch: _Batch, name: str, prompt: int, completion: int) -> None:
+        self.billed.append((name, prompt, completion))
+        batch.used = (batch.used[0] + prompt, batch.used[1] + completion)
 
     def _look(self, batch: _Batch) -> Answer:
         batch.looks += 1

@@ -20,15 +20,17 @@ class Replies:
 
     answered: Mapping[str, Sequence[bytes]]
     not_asked: frozenset[str] = frozenset()
+    used: Usage | None = None
+    """What the provider says that all of it used, if it says so."""
 
     @classmethod
-    def of(cls, lines: Sequence[Line]) -> "Replies":
+    def of(cls, lines: Sequence[Line], used: Usage | None = None) -> "Replies":
         """From the lines of its files, whatever their order; one name may have several."""
         answered: dict[str, list[bytes]] = {}
         for line in lines:
             if line.answered:
                 answered.setdefault(line.name, []).append(line.body)
-        return cls(answered, frozenset(each.name for each in lines) - answered.keys())
+        return cls(answered, frozenset(each.name for each in lines) - answered.keys(), used)
 
 
 def cost(replies: Replies, charge: Charge, name: str, prices: PriceTable) -> tuple[int, Usage | None]:
@@ -48,6 +50,38 @@ def cost(replies: Replies, charge: Charge, name: str, prices: PriceTable) -> tup
         used = used.plus(usage or Usage())
         nanos += charge.nanos if usage is None else _price(prices, charge, usage)
     return nanos, used
+
+
+def costs(
+    replies: Replies, charges: Mapping[str, Charge], prices: PriceTable
+) -> dict[str, tuple[int, Usage | None]]:
+    """
+    What each of the requests of a batch that were charged cost, by their names.
+
+    If the provider says that the batch used more than its replies tell, for instance because it bills what
+    it could not answer, all of them bear that.
+    """
+    found = {name: cost(replies, charge, name, prices) for name, charge in charges.items()}
+    more = _untold(replies, charges, prices) - sum(nanos for nanos, _ in found.values())
+    if more <= 0 or not found:
+        return found
+    share = -(-more // len(found))
+    return {name: (nanos + share, usage or Usage()) for name, (nanos, usage) in found.items()}
+
+
+def _untold(replies: Replies, charges: Mapping[str, Charge], prices: PriceTable) -> int:
+    """What the provider says that a batch cost, but for requests whose charges are gone."""
+    one = next(iter(charges.values()), None)
+    if replies.used is None or one is None:
+        return 0
+    gone = (body for name, bodies in replies.answered.items() if name not in charges for body in bodies)
+    try:
+        told = prices.in_batch(prices.actual(one.model, replies.used))
+        return told - sum(
+            prices.in_batch(prices.actual(one.model, usage_in(body) or Usage())) for body in gone
+        )
+    except NotAllowed:
+        return 0
 
 
 def _price(prices: PriceTable, charge: Charge, usage: Usage) -> int:

@@ -32,7 +32,7 @@ from shared.batching.items import (
     Reason,
     charge_id,
 )
-from shared.batching.outcomes import Replies, cost
+from shared.batching.outcomes import Replies, costs
 from shared.batching.preparing import Prepared, Preparing
 from shared.batching.queue import EvaluationQueue
 from shared.budgets.base import Budgets, Reservation
@@ -324,7 +324,7 @@ class QueueRun:
         elif told.failed:
             await self._settle(batch, _nothing_asked(batch), files=told.files)
         elif told.ended:
-            await self._settle(batch, Replies.of(await self._lines(told)), files=told.files)
+            await self._settle(batch, Replies.of(await self._lines(told), told.usage), files=told.files)
         elif batch.submitted_at is not None and self._now() - batch.submitted_at > STUCK:
             with contextlib.suppress(LecternError):
                 await self._batches.cancel(batch.provider_id)
@@ -411,11 +411,10 @@ class QueueRun:
         return back
 
     async def _correct(self, batch: Batch, items: Sequence[Item], replies: Replies) -> None:
-        for item in items:
-            charge = item.charge(batch.batch_id, batch.model)
-            if charge is not None:
-                nanos, usage = cost(replies, charge, item.evaluation_id, self._prices)
-                await self._budgets.correct(charge, actual_nanos=nanos, usage=usage)
+        found = {each.evaluation_id: each.charge(batch.batch_id, batch.model) for each in items}
+        charges = {name: charge for name, charge in found.items() if charge is not None}
+        for name, (nanos, usage) in costs(replies, charges, self._prices).items():
+            await self._budgets.correct(charges[name], actual_nanos=nanos, usage=usage)
 
     async def _forget(self, files: Iterable[str]) -> None:
         """Have the provider forget what people wrote; if it does not hear that, it does so by itself."""

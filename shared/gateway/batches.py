@@ -17,8 +17,10 @@ from urllib.parse import urlencode
 
 import orjson
 
+from shared.budgets.prices import Usage
 from shared.errors import Unavailable
 from shared.gateway.gateway import CHAT
+from shared.gateway.reading import usage_of
 from shared.gateway.upstream import Absent, Call, Improper, Upstream
 
 NAME = "lectern_batch"
@@ -57,6 +59,8 @@ class ProviderBatch:
     error_file: str
     crowded: bool = False
     """Whether it was refused because too much of the account's waits already, or it is too large itself."""
+    usage: Usage | None = None
+    """What it used in all, as far as the provider says so."""
 
     @property
     def failed(self) -> bool:
@@ -291,6 +295,7 @@ def _batch(reply: bytes) -> ProviderBatch:
         output_file=file("output_file_id"),
         error_file=file("error_file_id"),
         crowded=_CROWDED in _codes(value.get("errors")),
+        usage=usage_of(value.get("usage")),
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from shared.batching import items as rules
 from shared.batching.items import Batch, BatchState, Item, ItemState, Reason, charge_id
-from shared.batching.outcomes import Replies, cost
+from shared.batching.outcomes import Replies, cost, costs
 from shared.batching.queue import EVALUATION_BATCHES, QUEUED_EVALUATIONS, EvaluationQueue
 from shared.budgets.base import Payer
 from shared.budgets.prices import BATCH_PERCENT, PriceTable, Usage
@@ -100,6 +100,41 @@ class TestCost:
     def test_a_model_that_has_no_price_any_more_costs_its_worst(self):
         gone = self.CHARGE._replace(model="gone")
         assert cost(Replies.of([self.answered(USED)]), gone, "a", PRICES)[0] == 10**6
+
+
+class TestCosts:
+    ONE = replace(item(1), batch_id="batch", charged_at=NOW, nanos=10**6)
+    TWO = replace(item(2), batch_id="batch", charged_at=NOW, nanos=10**6)
+
+    def of(self, used, *lines, of=(ONE, TWO)):
+        charges = {each.evaluation_id: each.charge("batch", "model") for each in of}
+        found = costs(Replies.of(lines, used), charges, PRICES)
+        return [found[each.evaluation_id] for each in of]
+
+    def lines(self):
+        body = json.dumps({"usage": USED}).encode()
+        return Line(self.ONE.evaluation_id, 200, body), Line(self.TWO.evaluation_id, 400, b"null")
+
+    def test_each_costs_what_it_used_where_the_provider_says_the_same_or_nothing(self):
+        assert self.of(None, *self.lines()) == [(NANOS, Usage(100, 10)), (0, None)]
+        assert self.of(Usage(100, 10), *self.lines()) == [(NANOS, Usage(100, 10)), (0, None)]
+        assert self.of(Usage(1, 1), *self.lines()) == [(NANOS, Usage(100, 10)), (0, None)]
+
+    def test_what_the_provider_bills_beyond_its_replies_is_borne_by_all(self):
+        told = PRICES.in_batch(PRICES.actual("model", Usage(201, 10)))
+        one, two = self.of(Usage(201, 10), *self.lines())
+        assert told <= one[0] + two[0] <= told + 1
+        assert (one[0] - NANOS, two[1]) == (two[0], Usage())
+
+    def test_what_nobody_knows_is_at_its_worst_already(self):
+        only = self.lines()[:1]
+        assert self.of(Usage(300, 10), *only) == [(NANOS, Usage(100, 10)), (10**6, Usage())]
+
+    def test_what_was_used_for_a_learner_who_was_forgotten_is_not_the_others_to_bear(self):
+        body = json.dumps({"usage": USED}).encode()
+        both = (Line(self.ONE.evaluation_id, 200, body), Line(self.TWO.evaluation_id, 200, body))
+        assert self.of(Usage(200, 20), *both, of=(self.ONE,)) == [(NANOS, Usage(100, 10))]
+        assert self.of(Usage(200, 20), *both, of=()) == []
 
 
 class TestItems:
