@@ -627,15 +627,18 @@ class LeasedBudgets:
         now = self._now()
         paths = _configuration(payer)
         oldest = max([self._age(path, now) for path in paths])
-        old = [path for path in paths if self._age(path, now) > _FRESH]
         if oldest > _STALE:
-            await self._refresh(old, now)
-        elif old and not self._refreshing:
-            task = asyncio.create_task(self._refresh(old, now))
+            await self._refresh(self._old(paths, now), now)
+        elif oldest > _FRESH and not self._refreshing:
+            task = asyncio.create_task(self._refresh(self._old(paths, now), now))
             self._refreshing.add(task)
             task.add_done_callback(self._refreshed)
         if self._config[KILL_SWITCH][1].get("stopped"):
             raise alerts.stopped()
+
+    def _old(self, paths: Sequence[str], now: datetime) -> list[str]:
+        """Those of *paths* that have to be read again: what others share was mostly read with theirs."""
+        return [path for path in paths if self._age(path, now) > _FRESH]
 
     def _age(self, path: str, now: datetime) -> timedelta:
         found = self._config.get(path)
