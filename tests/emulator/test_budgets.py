@@ -107,7 +107,8 @@ BUDGETS = {
     # Queueing one answer; looking at the queue; an answer's whole way through it, in three runs, alone.
     "queue_evaluations": (Cost(22, 1, 0, 18), Cost(15, 1, 0, 14)),
     "get_evaluation_queue": (Cost(10, 0, 0, 7), Cost(3, 0, 0, 3)),
-    "run_evaluation_queue": (Cost(38, 21, 1, 47), Cost(26, 21, 1, 41)),
+    # On a busy machine, money is reported between two runs as well: of 21 writes, 3 more.
+    "run_evaluation_queue": (Cost(38, 24, 1, 50), Cost(26, 24, 1, 44)),
 }
 """By function: the most that the first call and a later one may cost."""
 
