@@ -4,19 +4,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from shared.batching.items import item_of
 from shared.catalog.base import CourseRole
 from shared.catalog.payers import payer_in
 from shared.edge import cursors, endpoint
 from shared.edge.registry import RateClass
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, Unavailable
 from shared.gateway.base import MARGIN_SECONDS
-from shared.learning.answers import microseconds, read_response, to_text
+from shared.learning.answers import microseconds, to_text
 from shared.learning.facts import Digest, DocumentId, Fact, LearnerId
-from shared.learning.responses import TextResponse
 from shared.tutoring import chatting, evaluating
 from shared.tutoring.agreement import Agreement, agreement, by_criterion
 from shared.tutoring.evaluating import About, Evaluation, Task
-from shared.tutoring.leak_guard import secrets_of
 from shared.tutoring.records import Decision
 from shared.tutoring.rendering import plain
 
@@ -27,16 +26,23 @@ Points = Annotated[int, Field(ge=0, le=1000)]
 
 
 class EvaluateAnswer(Fact):
-    """An answer of the caller's, by its event id or (without) the one that counts, to a text question."""
+    """
+    An answer of the caller's, by its event id or (without) the one that counts, to a text question.
+
+    ``whenRefused``: what becomes of it where money is spent or the provider fails: an error, or a place in
+    the queue, whose turn comes within a day or two.
+    """
 
     assignment_id: DocumentId
     question_id: DocumentId
     event_id: Digest | None = None
+    when_refused: Literal["refuse", "queue"] = "refuse"
 
 
 class EvaluationReply(Fact):
-    """The evaluation, a suggestion until a teacher decides; null where nothing was answered yet."""
+    """The evaluation, a suggestion until a teacher decides; null where there is none, or none yet."""
 
+    state: Literal["evaluated", "queued", "unanswered"]
     evaluation: Evaluation | None
 
 
@@ -97,7 +103,8 @@ async def evaluate_answer(command: EvaluateAnswer, call: endpoint.Call) -> Evalu
     """
     Evaluate a written answer of the caller's against the question's rubric: a suggestion for its teacher.
 
-    The same answer is evaluated once; asking again returns what was found.
+    The same answer is evaluated once; asking again returns what was found. What cannot be evaluated now
+    is refused, or queued if the caller asks for that.
     """
     services, uid = call.services, call.principal.uid
     at = await services.catalog.asked(call.principal, command.assignment_id, command.question_id)
@@ -107,30 +114,30 @@ async def evaluate_answer(command: EvaluateAnswer, call: endpoint.Call) -> Evalu
         at.grading, uid, command.question_id, event_id=command.event_id
     )
     if standing.event is None:
-        return EvaluationReply(evaluation=None)
-    response = read_response(standing.event.answer, at.question)
-    answer = response.text if isinstance(response, TextResponse) else ""
+        return EvaluationReply(state="unanswered", evaluation=None)
     evaluation_id = evaluating.evaluation_id(standing.event.event_id, evaluating.rubric_of(at.key))
     known, context = await services.tutoring_records.known(uid, evaluation_id)
     if known is not None:
-        return EvaluationReply(evaluation=known)
-    task = Task(at.question, at.key, answer, context)
+        return EvaluationReply(state="evaluated", evaluation=known)
+    task = Task(at.question, at.key, evaluating.written(standing.event, at.question), context)
     payer = await payer_in(services.catalog, call.principal, at.assignment.course_id)
     seconds = call.left_of(EVALUATE_SECONDS - MARGIN_SECONDS)
-    reply = await services.gateway.complete(evaluating.ask(task, uid, deadline_seconds=seconds), payer)
-    judgement = evaluating.read(reply.text, task)
-    if not chatting.may_be_told(standing.attempts, at.assignment.policy):
-        judgement = evaluating.without_answer(judgement, secrets_of(at.question, at.key), task)
-    evaluation = evaluating.evaluation(
-        judgement,
+    try:
+        reply = await services.gateway.complete(evaluating.ask(task, uid, deadline_seconds=seconds), payer)
+    except Unavailable:
+        if command.when_refused != "queue":
+            raise
+        await services.evaluation_queue.add_one(item_of(standing.event, at, evaluation_id, at=call.now))
+        return EvaluationReply(state="queued", evaluation=None)
+    evaluation = evaluating.concluded(
         task,
+        reply,
         about=About(standing.event.event_id, at.assignment.assignment_id, at.assignment.course_id, uid),
-        reply=reply,
+        told=chatting.may_be_told(standing.attempts, at.assignment.policy),
         evaluated_at=to_text(microseconds(call.now)),
     )
-    per_mille = evaluation.points * 1000 // evaluation.max_points
-    stored = await services.tutoring_records.add_evaluation(evaluation, per_mille=per_mille)
-    return EvaluationReply(evaluation=stored)
+    stored = await services.tutoring_records.add_evaluation(evaluation, per_mille=evaluation.per_mille)
+    return EvaluationReply(state="evaluated", evaluation=stored)
 
 
 @endpoint.client_call(sensitive=True)

@@ -15,9 +15,8 @@ from shared.edge import endpoint
 from shared.edge.registry import RateClass
 from shared.errors import BudgetSpent, Conflict, InvalidRequest, LecternError, Unavailable
 from shared.gateway.base import Ask
-from shared.learning.answers import AnswerSubmitted, microseconds, read_response, to_text
+from shared.learning.answers import AnswerSubmitted, microseconds, to_text
 from shared.learning.facts import Digest, DocumentId, Fact, LearnerId
-from shared.learning.responses import TextResponse
 from shared.learning.rubrics import rubric_version
 from shared.ledger.recorded import Place
 from shared.tutoring import evaluating, piloting
@@ -240,8 +239,7 @@ async def _payer(at: Asked, call: endpoint.Call) -> Payer:
 
 
 def _text(at: Asked, event: AnswerSubmitted) -> str:
-    response = read_response(event.answer, at.question)
-    return response.text if isinstance(response, TextResponse) else ""
+    return evaluating.written(event, at.question)
 
 
 def _task(at: Asked, rubric: Rubric, event: AnswerSubmitted | None) -> Task:

@@ -107,6 +107,9 @@ class Settings(BaseModel):
     fourth for a prompt that is put into the provider's cache; comes before the built-in table.
     """
 
+    batch_percent: int = Field(50, ge=1, le=100)
+    """What the provider bills in a batch, in per cent of its price."""
+
     @property
     def hops(self) -> int:
         """How many proxies' word to take for a client's address."""
@@ -148,6 +151,12 @@ class Settings(BaseModel):
     lesson_cache_seconds: int = Field(86_400, ge=60, le=30 * 86_400)
     cache_key: SecretStr = SecretStr("")
     """Seals the names of cached replies; unset: derived from *receipt_key*."""
+    evaluation_batches: Literal["auto", "never"] = "auto"
+    """Whether queued evaluations go to the provider in batches; by themselves, where it takes none."""
+    evaluation_batch_items: int = Field(200, ge=1, le=200)
+    """How many queued evaluations one batch has: fewer, where the provider lets few tokens wait."""
+    evaluations_alone: int = Field(5, ge=0, le=20)
+    """How many queued evaluations one run asks for by themselves, at the normal price."""
     proxy_seconds: float = Field(60.0, ge=0.1, le=115.0)
     """How long a reply through ``openai_proxy`` may take, streams included."""
     proxy_student_tokens: int = Field(1024, ge=1)

@@ -18,6 +18,8 @@ from shared.topics.base import ANSWERS_WAITING
 from shared.topics.doorbell import Doorbell
 
 if TYPE_CHECKING:
+    from shared.batching.queue import EvaluationQueue
+    from shared.batching.worker import QueueRun
     from shared.budgets.base import Budgets
     from shared.budgets.entries import SpendLedger
     from shared.budgets.prices import PriceTable
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from shared.caching.redis import RedisStore
     from shared.documents.base import Document, Documents
     from shared.erasures.erasures import Erasures
+    from shared.gateway.batches import Batches
     from shared.gateway.gateway import Gateway
     from shared.gateway.proxy import Proxy
     from shared.gateway.upstream import Upstream
@@ -274,6 +277,7 @@ class Services:
     @cached_property
     def erasures(self) -> "Erasures":
         """Erases learners everywhere: every place in which something of them is kept."""
+        from shared.batching.erasing import queued
         from shared.budgets.erasing import places as places_of_money
         from shared.caching.erasing import RepliesInRedis
         from shared.caching.erasing import places as places_of_replies
@@ -290,6 +294,8 @@ class Services:
             [
                 AccountsOfLearners(self.account_directory),
                 Members(documents),
+                # Before the evaluations that come of it.
+                queued(documents),
                 *places_of_tutoring(documents, key=self.receipt_key),
                 *places_of_money(documents),
                 counted_calls(documents, LIMITS_OVER_ALL, seconds=settings.rate_window_seconds),
@@ -348,7 +354,7 @@ class Services:
         """What models cost."""
         from shared.budgets.prices import PriceTable
 
-        return PriceTable(self.settings.prices)
+        return PriceTable(self.settings.prices, batch_percent=self.settings.batch_percent)
 
     @cached_property
     def spend_ledger(self) -> "SpendLedger":
@@ -417,6 +423,47 @@ class Services:
             effort=self.settings.reasoning_effort,
             ceiling_nanos=self.settings.budget_learner_day_nanos,
         )
+
+    @cached_property
+    def batches(self) -> "Batches":
+        """Asks models for many replies at once, within a day."""
+        from shared.gateway.batches import Batches
+
+        return Batches(self.upstream)
+
+    @cached_property
+    def evaluation_queue(self) -> "EvaluationQueue":
+        """The evaluations that wait."""
+        from shared.batching.queue import EvaluationQueue
+
+        return EvaluationQueue(self.documents)
+
+    def queue_run(self) -> "QueueRun":
+        """One run of a worker over that queue."""
+        from shared.batching.preparing import Preparing
+        from shared.batching.worker import Mode, Parts, QueueRun
+
+        settings = self.settings
+        preparing = Preparing(
+            self.catalog, self.recorded_answers, self.tutoring_records, self.gateway, self.prices
+        )
+        parts = Parts(
+            queue=self.evaluation_queue,
+            preparing=preparing,
+            batches=self.batches,
+            gateway=self.gateway,
+            budgets=self.budgets,
+            ledger=self.spend_ledger,
+            prices=self.prices,
+            records=self.tutoring_records,
+            now=self.now,
+            mode=Mode(
+                settings.evaluation_batches == "auto",
+                settings.evaluations_alone,
+                settings.evaluation_batch_items,
+            ),
+        )
+        return QueueRun(parts)
 
     @cached_property
     def proxy(self) -> "Proxy":

@@ -161,3 +161,53 @@ class BudgetsContract:
         assert tenant_month.spent_nanos == 200
         [nobody] = await budgets.spent(Scope.COURSE, "nobody")
         assert (nobody.spent_nanos, nobody.reserved_nanos) == (0, 0)
+
+    async def test_a_charge_is_spent_and_what_was_too_much_comes_back_once_it_is_corrected(self, budgets):
+        charge = await budgets.charge(await reserve(budgets, nanos=900), "batch-1")
+        await budgets.report()
+        await refusal(budgets, nanos=101)
+        [day] = await budgets.spent(Scope.COURSE, "algebra")
+        assert (day.spent_nanos, day.by_task) == (900, {"chat": (900, 1)})
+        await budgets.correct(charge, actual_nanos=150, usage=USAGE)
+        held = await reserve(budgets, nanos=850)
+        await refusal(budgets, nanos=1)
+        await budgets.release(held)
+        await budgets.report()
+        [day] = await budgets.spent(Scope.COURSE, "algebra")
+        assert (day.spent_nanos, day.reserved_nanos, day.by_task) == (150, 0, {"chat": (150, 1)})
+
+    async def test_charging_twice_counts_once_and_nobody_settles_what_was_charged(self, budgets):
+        reservation = await reserve(budgets, nanos=500)
+        assert await budgets.charge(reservation, "one") == await budgets.charge(reservation, "one")
+        await budgets.settle(reservation, actual_nanos=0, usage=USAGE)
+        await budgets.release(reservation)
+        await refusal(budgets, nanos=501)
+        await reserve(budgets, nanos=500)
+
+    async def test_a_charge_for_what_was_never_asked_leaves_no_call(self, budgets):
+        charge = await budgets.charge(await reserve(budgets, nanos=900), "one")
+        await budgets.correct(charge, actual_nanos=0, usage=None)
+        await budgets.report()
+        [day] = await budgets.spent(Scope.COURSE, "algebra")
+        assert (day.spent_nanos, day.by_task.get("chat", (0, 0))) == (0, (0, 0))
+        await reserve(budgets, nanos=1000)
+
+    async def test_a_charge_of_a_day_that_is_over_is_corrected_in_the_month_only(self, budgets, clock):
+        charge = await budgets.charge(await reserve(budgets, nanos=900), "one")
+        await budgets.report()
+        clock.now += timedelta(days=1)
+        await budgets.correct(charge, actual_nanos=100, usage=USAGE)
+        await budgets.report()
+        today, month = await budgets.spent(Scope.TENANT, "default")
+        assert (today.spent_nanos, month.spent_nanos) == (0, 100)
+        clock.now -= timedelta(days=1)
+        yesterday, _ = await budgets.spent(Scope.TENANT, "default")
+        assert yesterday.spent_nanos == 900
+
+    async def test_what_a_provider_took_twice_is_counted_beyond_any_ceiling(self, budgets):
+        charge = await budgets.charge(await reserve(budgets, nanos=900), "one")
+        await budgets.add(charge)
+        await budgets.report()
+        [day] = await budgets.spent(Scope.LEARNER, "ann")
+        assert day.spent_nanos == 1800
+        await refusal(budgets, nanos=1)

@@ -194,6 +194,13 @@ class DocumentsContract:
         await documents.commit([Create(f"things/{n}", {}) for n in range(5)])
         assert await documents.count("things") == 5
 
+    async def test_a_count_counts_what_is_equal(self, documents):
+        parts = [{"kind": "ab"[n % 2], "rank": n // 3} for n in range(6)]
+        await documents.commit([Create(f"things/{n}", each) for n, each in enumerate(parts)])
+        assert await documents.count("things", where={"kind": "a"}) == 3
+        assert await documents.count("things", where={"kind": "a", "rank": 0}) == 2
+        assert await documents.count("things", where={"kind": "c"}) == 0
+
     async def test_a_query_filters_orders_selects_and_pages(self, documents):
         await documents.commit(
             [Create(f"things/{n}", {"kind": "ab"[n % 2], "rank": n // 4, "extra": n}) for n in range(8)]

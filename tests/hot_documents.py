@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from shared.documents.base import Create, Delete, Document, Documents, Find, Version, Write, Written
 
@@ -37,8 +38,8 @@ class WatchedDocuments:
     async def ids(self, collection: str, *, token: str = "", limit: int = 300) -> tuple[list[str], str]:
         return await self._documents.ids(collection, token=token, limit=limit)
 
-    async def count(self, collection: str) -> int:
-        return await self._documents.count(collection)
+    async def count(self, collection: str, *, where: Mapping[str, Any] | None = None) -> int:
+        return await self._documents.count(collection, where=where)
 
     async def commit(self, writes: Sequence[Write]) -> list[Version]:
         versions = await self._documents.commit(writes)

@@ -31,6 +31,8 @@ class FixedGateway:
     Asks are kept in ``asks``, what was begun and ended in ``begun`` and ``ended``.
     """
 
+    is_set_up = True
+
     def __init__(self, text=None, *, pieces=None, canned=False, fails=False) -> None:
         self.text, self.pieces, self.canned, self.fails = text, pieces, canned, fails
         self.asks: list[Ask] = []

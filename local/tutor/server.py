@@ -2,8 +2,8 @@
 The built-in tutor: an OpenAI-compatible server that needs no key and knows nothing.
 
 It answers over real HTTP, streams, counts tokens and keeps to JSON schemas; and on demand it fails in the
-ways in which providers fail (header ``X-Tutor-Fault``), so that everything around it can be tried.
-``GET /calls`` tells how often it was asked.
+ways in which providers fail (header ``X-Tutor-Fault``), so that everything around it can be tried. Files and
+batches are in ``batches``. ``GET /calls`` tells how often it was asked.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ import orjson
 
 from local.ports import HOST
 from local.tutor import replies
+from local.tutor.batches import BatchDesk
 
 FAULTS = (
     "429",
@@ -34,8 +35,16 @@ FAULTS = (
     "empty",
     "no-usage",
 )
+_DONE = 200
 CANARY = "upstream-says-canary-0123456789"
-_REASONS = {200: b"OK", 400: b"Bad Request", 404: b"Not Found", 429: b"Too Many Requests", 500: b"Oops"}
+_REASONS = {
+    200: b"OK",
+    400: b"Bad Request",
+    404: b"Not Found",
+    405: b"Method Not Allowed",
+    429: b"Too Many Requests",
+    500: b"Oops",
+}
 
 
 @dataclass
@@ -60,11 +69,23 @@ class Tutor:
     """The last requests: path, headers, parsed body."""
     transports: set[Any] = field(default_factory=set)
     """The connections that are open now."""
+    batches: BatchDesk = field(default_factory=BatchDesk)
+    """The files and batches that were handed in."""
 
     @property
     def total(self) -> int:
         """How often anything was asked of a model."""
         return sum(self.calls.values())
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A request without its body."""
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
 
 
 class _Connection(asyncio.Protocol):
@@ -77,7 +98,7 @@ class _Connection(asyncio.Protocol):
         self._url = b""
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
-        self._queue: deque[tuple[str, dict[str, str], bytes]] = deque()
+        self._queue: deque[tuple[_Asked, bytes]] = deque()
         self._busy: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -111,15 +132,16 @@ class _Connection(asyncio.Protocol):
         self._body.append(body)
 
     def on_message_complete(self) -> None:
-        path = self._url.decode("latin-1").partition("?")[0]
-        self._queue.append((path, self._headers, b"".join(self._body)))
+        path, _, query = self._url.decode("latin-1").partition("?")
+        asked = _Asked(self._parser.get_method().decode(), path, query, self._headers)
+        self._queue.append((asked, b"".join(self._body)))
         if self._busy is None:
             self._next()
 
     def _next(self) -> None:
         while self._queue and self._busy is None:
-            path, headers, body = self._queue.popleft()
-            patient = self._answer(path, headers, body)
+            asked, body = self._queue.popleft()
+            patient = self._answer(asked, body)
             if patient is not None:
                 self._busy = asyncio.get_running_loop().create_task(self._patiently(patient))
 
@@ -131,9 +153,9 @@ class _Connection(asyncio.Protocol):
             self._busy = None
         self._next()
 
-    def _answer(self, path: str, headers: dict[str, str], raw: bytes) -> AsyncIterator[bytes] | None:
+    def _answer(self, asked: "_Asked", raw: bytes) -> AsyncIterator[bytes] | None:
         """Write the reply, or return it if it takes time."""
-        tutor = self._tutor
+        tutor, path, headers = self._tutor, asked.path, asked.headers
         if path == "/calls":
             counts = {"total": tutor.total, "byPath": dict(tutor.calls), "connections": tutor.connections}
             self._transport.write(_whole(200, counts))
@@ -144,6 +166,8 @@ class _Connection(asyncio.Protocol):
         if path == "/v1/models":
             self._transport.write(_whole(200, replies.models()))
             return None
+        if path.startswith(("/v1/files", "/v1/batches")):
+            return self._handed_in(asked, raw)
         try:
             body = orjson.loads(raw)
         except ValueError:
@@ -159,6 +183,29 @@ class _Connection(asyncio.Protocol):
             self._transport.write(_DOORS[path](body, ""))
             return None
         return self._in_time(path, body, fault)
+
+    async def _handed_in(self, asked: "_Asked", raw: bytes) -> AsyncIterator[bytes]:
+        """The reply about files and batches, which a fault may keep from being sent, though it is done."""
+        tutor = self._tutor
+        fault = asked.headers.get("x-tutor-fault") or tutor.fault
+        tutor.batches.requests.append((asked.method, asked.path))
+        if fault in {"404", "405"}:
+            yield _whole(int(fault), _error("there is no such thing here", "invalid_request"))
+            return
+        if fault in {"429", "500", "hang", "slow", "malformed"}:
+            async for piece in self._in_time("", {}, fault):
+                yield piece
+            if fault != "slow":
+                return
+        status, kind, content = tutor.batches.answer(
+            asked.method, asked.path, asked.query, asked.headers.get("content-type", ""), raw, fault
+        )
+        if asked.method == "POST" and asked.path == "/v1/batches" and status == _DONE:
+            tutor.calls["/v1/chat/completions"] += tutor.batches.newest.asked
+        if fault == "reset":
+            self._transport.abort()
+            return
+        yield _raw(status, kind, content)
 
     async def _in_time(self, path: str, body: Mapping[str, Any], fault: str) -> AsyncIterator[bytes]:
         tutor = self._tutor
@@ -179,6 +226,8 @@ class _Connection(asyncio.Protocol):
             case "malformed":
                 yield _raw(200, b"text/html", f"<html><body>Bad gateway {CANARY}</body></html>".encode())
                 return
+        if not path:
+            return
         streams = body.get("stream") is True and path != "/v1/embeddings"
         pieces = self._stream(path, body, fault) if streams else self._one(path, body, fault)
         async for piece in pieces:

@@ -27,6 +27,8 @@ _CACHED = 0.5
 _REPLIES = 0.5
 """Of a prompt's tokens, and of a task's cost: a half of them is what the rules ask about."""
 
+_CAN_WAIT = frozenset({"evaluate_answer"})
+_IN_BATCHES = frozenset({"run_evaluation_queue"})
 _LESSONS = frozenset({"generate_skeleton", "generate_step"})
 _DAY_SECONDS = 86_400
 
@@ -36,6 +38,7 @@ class Rule(StrEnum):
 
     CHEAPER_MODEL = "cheaper-model"
     LIMIT_ABUSE = "limit-abuse"
+    BATCH = "batch"
     PROMPT_CACHE = "prompt-cache"
     LESS_REASONING = "less-reasoning"
     SHARED_CACHE = "shared-cache"
@@ -76,6 +79,7 @@ class Deployed:
     lesson_cache: bool
     lesson_cache_seconds: int
     archive_url: str
+    evaluation_batches: str = "auto"
 
 
 class _Call(NamedTuple):
@@ -147,6 +151,16 @@ def _of_task(task: str, calls: Sequence[_Call], prices: PriceTable, deployed: De
             f"With {deployed.small_model} these tokens would have cost less. Try on recorded answers whether "
             "it does as well (preview_pilot), then set LECTERN_LARGE_MODEL, or name it in the request.",
         )
+    if task in _CAN_WAIT and len(calls) >= _ENOUGH_CALLS and deployed.evaluation_batches != "never":
+        spent = sum(call.nanos for call in calls)
+        yield Tip(
+            Rule.BATCH,
+            Actor.TEACHER,
+            task,
+            spent - prices.in_batch(spent),
+            "Similar calls were sent one by one: those that could wait for a day cost less in a batch "
+            '(queue_evaluations; on the page, "Evaluate all answers").',
+        )
     if len(calls) >= _ENOUGH_CALLS:
         prompts = sum(call.usage.prompt_tokens for call in calls)
         cached = sum(call.usage.cached_tokens for call in calls)
@@ -176,14 +190,16 @@ def _of_task(task: str, calls: Sequence[_Call], prices: PriceTable, deployed: De
 def _with(prices: PriceTable, model: str, call: _Call) -> int:
     """What it would have saved if another *model* had been sent and had replied the same tokens."""
     try:
-        return max(0, prices.actual(call.model, call.usage) - prices.actual(model, call.usage))
+        saved = max(0, prices.actual(call.model, call.usage) - prices.actual(model, call.usage))
+        return prices.in_batch(saved) if call.task in _IN_BATCHES else saved
     except NotAllowed:
         return 0
 
 
 def _completion(prices: PriceTable, call: _Call) -> int:
     try:
-        return prices.of(call.model).completion
+        price = prices.of(call.model).completion
+        return prices.in_batch(price) if call.task in _IN_BATCHES else price
     except NotAllowed:
         return 0
 

@@ -63,6 +63,22 @@ class Reservation(NamedTuple):
     made_at: datetime
 
 
+class Charge(NamedTuple):
+    """
+    Money that is counted as spent before anybody knows what the work comes to, and may take days to.
+
+    It is all that is needed to correct it, by any process: *id* names its entry, *at* says in which
+    periods it was counted.
+    """
+
+    id: str
+    payer: Payer
+    task: str
+    model: str
+    nanos: int
+    at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Figures:
     """
@@ -110,6 +126,36 @@ class Budgets(Protocol):
 
     async def release(self, reservation: Reservation) -> None:
         """Free everything: nothing was sent to the provider."""
+        ...
+
+    async def charge(self, reservation: Reservation, charge_id: str) -> Charge:
+        """
+        Count the whole of *reservation* as spent: the work goes on when this process is gone.
+
+        Correct it under *charge_id*, or never: then it stays as it is.
+        """
+        ...
+
+    async def correct(self, charge: Charge, *, actual_nanos: int, usage: Usage | None) -> None:
+        """
+        Count *actual_nanos* in the place of a charge, and enter that; without *usage*, nothing was asked.
+
+        Call it once at most, whatever is lost by that: every call corrects. Periods that are over stay
+        as they are.
+        """
+        ...
+
+    async def add(self, charge: Charge) -> None:
+        """Count *charge* and enter it, whatever ceiling that passes: a provider has taken it already."""
+        ...
+
+    async def report(self) -> None:
+        """
+        Have everything on record that was counted here.
+
+        Raises:
+            Unavailable: the store does not answer; nothing is lost by it.
+        """
         ...
 
     async def remaining(self, payer: Payer) -> int:

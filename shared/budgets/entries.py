@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from shared.budgets.base import Reservation
+from shared.budgets.base import Charge, Reservation
 from shared.budgets.prices import Usage
 from shared.documents.base import Create, Documents, Find
 from shared.errors import LecternError
@@ -65,6 +65,27 @@ class SpendEntry(NamedTuple):
             usage.completion_tokens,
             nanos,
             reservation.nanos,
+        )
+
+    @classmethod
+    def of_charge(cls, charge: Charge, day: str, nanos: int, usage: Usage, *, at: datetime) -> "SpendEntry":
+        """The entry of a corrected *charge*, in the ledger of the *day* on which it was made."""
+        payer = charge.payer
+        return cls(
+            charge.id,
+            at,
+            payer.uid,
+            payer.course_id,
+            payer.tenant,
+            day,
+            charge.task,
+            charge.model,
+            usage.prompt_tokens,
+            usage.cached_tokens,
+            usage.cache_write_tokens,
+            usage.completion_tokens,
+            nanos,
+            charge.nanos,
         )
 
     def fields(self) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from shared.budgets import alerts
-from shared.budgets.base import BUDGETS, KILL_SWITCH, Figures, Payer, Reservation, Rung, Scope
+from shared.budgets.base import BUDGETS, KILL_SWITCH, Charge, Figures, Payer, Reservation, Rung, Scope
 from shared.budgets.entries import SpendEntry
 from shared.budgets.ladder import Ceilings, Day, Override, calendar, rungs, scopes
 from shared.budgets.prices import Usage
@@ -280,6 +280,48 @@ class LeasedBudgets:
             each.reserved -= reservation.nanos
         self._report_soon()
 
+    async def charge(self, reservation: Reservation, charge_id: str) -> Charge:
+        """See the port."""
+        found = self._open.pop(reservation.id, None)
+        if found is not None:
+            _, purses = found
+            for purse in purses:
+                purse.reserved -= reservation.nanos
+                _count(purse, reservation.task, reservation.nanos, 1)
+            self._report_soon()
+        return Charge(
+            charge_id,
+            reservation.payer,
+            reservation.task,
+            reservation.model,
+            reservation.nanos,
+            reservation.made_at,
+        )
+
+    async def correct(self, charge: Charge, *, actual_nanos: int, usage: Usage | None) -> None:
+        """See the port."""
+        now = self._now()
+        ladder = self._rungs_of(charge.payer, charge.at)
+        calls = 0 if usage is not None else -1
+        for rung in ladder:
+            # A purse below zero has as much more to hand out as the account has too much on record.
+            if rung.ends_at > now:
+                _count(self._known(rung), charge.task, actual_nanos - charge.nanos, calls)
+        alerts.spent_nanos(charge.task, charge.model).inc(actual_nanos)
+        if self._enter is not None and usage is not None:
+            self._enter(SpendEntry.of_charge(charge, ladder[0].period, actual_nanos, usage, at=now))
+        self._report_soon()
+
+    async def add(self, charge: Charge) -> None:
+        """See the port."""
+        ladder = self._rungs_of(charge.payer, charge.at)
+        for rung in ladder:
+            _count(self._known(rung), charge.task, charge.nanos, 1)
+        if self._enter is not None:
+            entry = SpendEntry.of_charge(charge, ladder[0].period, charge.nanos, Usage(), at=self._now())
+            self._enter(entry)
+        self._report_soon()
+
     async def remaining(self, payer: Payer) -> int:
         """See the port."""
         try:
@@ -316,10 +358,11 @@ class LeasedBudgets:
                     rung.id,
                     rung.period,
                     rung.ceiling_nanos,
-                    account.spent + account.unaccounted + gone,
+                    # What another process was corrected by, before it told what it had spent.
+                    max(account.spent + account.unaccounted + gone, 0),
                     max(live - purse.spent, 0),
                     account.unaccounted + gone,
-                    dict(account.by_task),
+                    {task: (max(nanos, 0), calls) for task, (nanos, calls) in account.by_task.items()},
                 )
             )
         return figures
@@ -488,7 +531,8 @@ class LeasedBudgets:
                 self._done(purse, sent)
             else:
                 purse.held += sent.given
-        if purse.held and mine is None:
+        given = purse.sent.given if purse.sent is not None else 0
+        if purse.held + given and mine is None:
             # This process slept for so long that it was given up: all it held there counts as spent.
             self._purses[purse.path] = _Purse(purse.rung)
             purse.held = purse.reserved + purse.spent
@@ -584,13 +628,17 @@ class LeasedBudgets:
         paths = _configuration(payer)
         oldest = max([self._age(path, now) for path in paths])
         if oldest > _STALE:
-            await self._refresh(paths, now)
+            await self._refresh(self._old(paths, now), now)
         elif oldest > _FRESH and not self._refreshing:
-            task = asyncio.create_task(self._refresh(paths, now))
+            task = asyncio.create_task(self._refresh(self._old(paths, now), now))
             self._refreshing.add(task)
             task.add_done_callback(self._refreshed)
         if self._config[KILL_SWITCH][1].get("stopped"):
             raise alerts.stopped()
+
+    def _old(self, paths: Sequence[str], now: datetime) -> list[str]:
+        """Those of *paths* that have to be read again: what others share was mostly read with theirs."""
+        return [path for path in paths if self._age(path, now) > _FRESH]
 
     def _age(self, path: str, now: datetime) -> timedelta:
         found = self._config.get(path)
@@ -615,15 +663,23 @@ class LeasedBudgets:
             return known
         if len(self._ladders) >= _MOST_KEPT:
             self._ladders.clear()
-        steps = tuple(rung for scope, scope_id in scopes(payer) for rung in self._rungs(scope, scope_id, now))
+        steps = self._rungs_of(payer, now)
         known = _Ladder(calendar(self._zone).day(now), self._edition, steps, tuple(map(account_path, steps)))
         self._ladders[payer] = known
         return known
+
+    def _rungs_of(self, payer: Payer, now: datetime) -> tuple[Rung, ...]:
+        return tuple(rung for scope, scope_id in scopes(payer) for rung in self._rungs(scope, scope_id, now))
 
     def _rungs(self, scope: Scope, scope_id: str, now: datetime) -> list[Rung]:
         _, fields = self._config.get(f"{BUDGETS}/{scope}.{scope_id}", (now, {}))
         override = Override(_nanos(fields.get("dayNanos")), _nanos(fields.get("monthNanos")))
         return list(rungs(scope, scope_id, now, self._zone, self._ceilings, override))
+
+    def _known(self, rung: Rung) -> _Purse:
+        """The purse of *rung*, whose ceiling may not have been read: nothing is reserved by it."""
+        path = account_path(rung)
+        return self._purses.get(path) or self._purse(path, rung)
 
     def _purse(self, path: str, rung: Rung) -> _Purse:
         purse = self._purses.get(path)
@@ -631,6 +687,15 @@ class LeasedBudgets:
             purse = self._purses[path] = _Purse(rung)
         purse.rung = rung  # its ceiling may have changed
         return purse
+
+
+def _count(purse: _Purse, task: str, nanos: int, calls: int) -> None:
+    """Count *nanos* and *calls* more than before, or less."""
+    if not nanos and not calls:
+        return
+    purse.spent += nanos
+    before = purse.by_task.get(task, (0, 0))
+    purse.by_task[task] = (before[0] + nanos, before[1] + calls)
 
 
 @lru_cache(maxsize=_MOST_KEPT)

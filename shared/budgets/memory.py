@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from shared.budgets import alerts
-from shared.budgets.base import Figures, Payer, Reservation, Rung, Scope
+from shared.budgets.base import Charge, Figures, Payer, Reservation, Rung, Scope
 from shared.budgets.entries import SpendEntry
 from shared.budgets.ladder import Book, Ceilings, Override, by_scope, rungs, scopes
 from shared.budgets.prices import Usage
@@ -72,6 +72,47 @@ class MemoryBudgets:
         if self._open.pop(reservation.id, None) is not None:
             for rung in reservation.rungs:
                 self._book(rung).release(reservation.nanos)
+
+    async def charge(self, reservation: Reservation, charge_id: str) -> Charge:
+        """See the port."""
+        made = Charge(
+            charge_id,
+            reservation.payer,
+            reservation.task,
+            reservation.model,
+            reservation.nanos,
+            reservation.made_at,
+        )
+        if self._open.pop(reservation.id, None) is not None:
+            for rung in reservation.rungs:
+                book = self._book(rung)
+                before = book.spent
+                book.settle(reservation.task, reservation.nanos, reservation.nanos)
+                alerts.note(rung, before, book.spent)
+        return made
+
+    async def correct(self, charge: Charge, *, actual_nanos: int, usage: Usage | None) -> None:
+        """See the port."""
+        now, ladder = self._now(), self._ladder(charge.payer, charge.at)
+        for rung in ladder:
+            if rung.ends_at > now:
+                calls = 0 if usage is not None else -1
+                self._book(rung).count(charge.task, actual_nanos - charge.nanos, calls)
+        alerts.spent_nanos(charge.task, charge.model).inc(actual_nanos)
+        if self._enter is not None and usage is not None:
+            self._enter(SpendEntry.of_charge(charge, ladder[0].period, actual_nanos, usage, at=now))
+
+    async def add(self, charge: Charge) -> None:
+        """See the port."""
+        ladder = self._ladder(charge.payer, charge.at)
+        for rung in ladder:
+            self._book(rung).count(charge.task, charge.nanos, 1)
+        if self._enter is not None:
+            entry = SpendEntry.of_charge(charge, ladder[0].period, charge.nanos, Usage(), at=self._now())
+            self._enter(entry)
+
+    async def report(self) -> None:
+        """See the port; a process that keeps its books in memory has nowhere to report to."""
 
     async def remaining(self, payer: Payer) -> int:
         """See the port."""

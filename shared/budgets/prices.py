@@ -20,6 +20,17 @@ Where the prices stood on ``AS_OF``; ``LECTERN_PRICES`` replaces or adds without
 Those of 2026 were read from copies that agree with each other: the table in LiteLLM 1.106.2,
 https://docs.litellm.ai/blog/gpt-6-1-terra, https://github.com/TheKrush/PromptFuel/releases.
 """
+BATCH_PERCENT = 50
+BATCH_AS_OF = date(2026, 11, 28)
+BATCH_SOURCE = "https://developers.openai.com/api/docs/guides/batch"
+"""
+What a token costs in a batch, in per cent of its price, be it sent or replied: half.
+
+On ``BATCH_AS_OF`` it was read from accounts of that page that agree, such as
+https://apidog.com/blog/openai-batch-api/.
+
+``LECTERN_BATCH_PERCENT`` is another provider's.
+"""
 LONG_PROMPT_TOKENS = 272_000
 """Beyond these, OpenAI bills a whole request at up to twice the price; no request here may be so large."""
 
@@ -104,8 +115,15 @@ PRICES: Mapping[str, Price] = {
 class PriceTable:
     """The prices in force: ``PRICES``, and what settings put in their place."""
 
-    def __init__(self, replaced: Mapping[str, Sequence[int]] | None = None) -> None:
-        """Use *replaced* (prompt, cached, completion, perhaps cache write, by model) before ``PRICES``."""
+    def __init__(
+        self, replaced: Mapping[str, Sequence[int]] | None = None, *, batch_percent: int = BATCH_PERCENT
+    ) -> None:
+        """
+        Use *replaced* (prompt, cached, completion, perhaps cache write, by model) before ``PRICES``.
+
+        In a batch, everything costs *batch_percent* of that.
+        """
+        self._batch_percent = batch_percent
         self._prices = {**PRICES, **{name: Price(*each) for name, each in (replaced or {}).items()}}
 
     def of(self, model: str) -> Price:
@@ -130,6 +148,10 @@ class PriceTable:
         price = self.of(model)
         each = max(price.prompt, price.written)
         return attempts * ((prompt_bytes + FRAMING_TOKENS) * each + max_tokens * price.completion)
+
+    def in_batch(self, nanos: int) -> int:
+        """What costs *nanos* by itself, as a part of a batch; rounded up."""
+        return -(-nanos * self._batch_percent // 100)
 
     def actual(self, model: str, usage: Usage) -> int:
         """What a call did cost, in nano-dollars."""

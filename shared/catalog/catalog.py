@@ -138,7 +138,7 @@ class Catalog:
             raise NotFound(_NO_COURSE)
         if course.open_enrollment and at_least is CourseRole.STUDENT:
             return course  # no membership to look for: a read less for every answer
-        member = await self._membership(principal, course_id)
+        member = await self._membership(principal.uid, course_id)
         if member is None and not course.open_enrollment:
             raise NotFound(_NO_COURSE)
         if at_least is CourseRole.TEACHER and (member is None or member.role is not CourseRole.TEACHER):
@@ -146,15 +146,13 @@ class Catalog:
             raise NotAllowed(message)
         return course
 
-    async def class_of(self, principal: Principal, course_id: str) -> str:
-        """The class in which a teacher put *principal*, in a course that they have a part in; or none: ""."""
-        member = await self._membership(principal, course_id)
+    async def class_of(self, uid: str, course_id: str) -> str:
+        """The class in which a teacher put *uid*, in a course that they have a part in; or none: ""."""
+        member = await self._membership(uid, course_id)
         return member.class_id if member is not None else ""
 
-    async def _membership(self, principal: Principal, course_id: str) -> Membership | None:
-        return await self._members.get(
-            (course_id, principal.uid), lambda: self._read_membership(course_id, principal.uid)
-        )
+    async def _membership(self, uid: str, course_id: str) -> Membership | None:
+        return await self._members.get((course_id, uid), lambda: self._read_membership(course_id, uid))
 
     async def _read_course(self, course_id: str) -> Course | None:
         [found] = await self._documents.get([f"{COURSES}/{course_id}"])

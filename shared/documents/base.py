@@ -135,8 +135,8 @@ class Documents(Protocol):
         """
         ...
 
-    async def count(self, collection: str) -> int:
-        """How many documents *collection* holds; billed as one read per 1,000."""
+    async def count(self, collection: str, *, where: Mapping[str, Any] | None = None) -> int:
+        """How many documents of *collection* have fields equal to *where*; billed as one read per 1,000."""
         ...
 
     async def commit(self, writes: Sequence[Write]) -> list[Version]:

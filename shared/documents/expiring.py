@@ -5,7 +5,16 @@ from datetime import datetime
 from shared.documents.base import Delete, Document, Documents
 from shared.errors import PreconditionLost
 
-EXPIRING = ("rateLimits", "spending", "cachedReplies", "cacheLeases", "pilots", "pilotEvaluations")
+EXPIRING = (
+    "rateLimits",
+    "spending",
+    "cachedReplies",
+    "cacheLeases",
+    "pilots",
+    "pilotEvaluations",
+    "queuedEvaluations",
+    "evaluationBatches",
+)
 """Collections whose documents say when they expire; ``firestore.indexes.json`` has their TTL policies."""
 
 _PAGE = 300

@@ -179,13 +179,7 @@ class FirestoreDocuments:
         parent, _, collection = f"{self._root}/{query.collection}".rpartition("/")
         structured = _pb_query()
         structured.from_.add(collection_id=collection)
-        for name, value in query.where.items():
-            only = structured.where.composite_filter.filters.add().field_filter
-            only.field.field_path = name
-            only.op = 5  # EQUAL
-            only.value.CopyFrom(to_value(value))
-        if query.where:
-            structured.where.composite_filter.op = 1  # AND
+        _only_equal(structured, query.where)
         for name in query.order:
             order = structured.order_by.add(direction=2 if name.startswith("-") else 1)
             order.field.field_path = name.lstrip("-")
@@ -232,11 +226,12 @@ class FirestoreDocuments:
         charge(reads=max(1, len(reply.documents)))
         return [each.name.rpartition("/")[2] for each in reply.documents], reply.next_page_token
 
-    async def count(self, collection: str) -> int:
+    async def count(self, collection: str, *, where: Mapping[str, Any] | None = None) -> int:
         """See the port."""
         parent, _, last = f"{self._root}/{collection}".rpartition("/")
         counted = _pb_aggregation()
         counted.structured_query.from_.add(collection_id=last)
+        _only_equal(counted.structured_query, where or {})
         counted.aggregations.add(alias="n").count.SetInParent()
         request = _pb_run_aggregation(parent=parent, structured_aggregation_query=counted)
         result = 0
@@ -310,6 +305,17 @@ class FirestoreDocuments:
             fields={name: from_value(value) for name, value in found.fields.items()},
             version=_version(found.update_time),
         )
+
+
+def _only_equal(structured: Any, where: Mapping[str, Any]) -> None:
+    """Have a query find only documents whose fields equal *where*."""
+    for name, value in where.items():
+        only = structured.where.composite_filter.filters.add().field_filter
+        only.field.field_path = name
+        only.op = 5  # EQUAL
+        only.value.CopyFrom(to_value(value))
+    if where:
+        structured.where.composite_filter.op = 1  # AND
 
 
 def to_value(value: object) -> Any:

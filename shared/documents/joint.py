@@ -1,7 +1,7 @@
 """A document store whose writers share round trips, each with its own outcome."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.documents.base import (
@@ -61,9 +61,9 @@ class JointDocuments:
         """See the port."""
         return await self._documents.ids(collection, token=token, limit=limit)
 
-    async def count(self, collection: str) -> int:
+    async def count(self, collection: str, *, where: Mapping[str, Any] | None = None) -> int:
         """See the port."""
-        return await self._documents.count(collection)
+        return await self._documents.count(collection, where=where)
 
     async def create_each(self, creations: Sequence[Create]) -> list[Written]:
         """See the port."""

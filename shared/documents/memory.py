@@ -61,9 +61,8 @@ class MemoryDocuments:
         await self._before("find")
         matching = [
             document
-            for document in self._in(query.collection)
-            if all(document.fields.get(name) == value for name, value in query.where.items())
-            and all(name.lstrip("-") in document.fields for name in query.order)
+            for document in _equal(self._in(query.collection), query.where)
+            if all(name.lstrip("-") in document.fields for name in query.order)
         ]
         # Firestore breaks ties by id in the direction of the last ordered field.
         matching.sort(key=lambda each: each.id, reverse=bool(query.order) and query.order[-1].startswith("-"))
@@ -96,10 +95,10 @@ class MemoryDocuments:
         await self._after("ids")
         return result
 
-    async def count(self, collection: str) -> int:
+    async def count(self, collection: str, *, where: Mapping[str, Any] | None = None) -> int:
         """See the port."""
         await self._before("count")
-        result = len(self._in(collection))
+        result = len(_equal(self._in(collection), where or {}))
         await self._after("count")
         return result
 
@@ -188,6 +187,12 @@ class MemoryDocuments:
             # Firestore does not move the update time of a document that a write leaves as it was.
             return
         self._documents[path] = Document(path, fields, version)
+
+
+def _equal(documents: Sequence[Document], where: Mapping[str, Any]) -> list[Document]:
+    return [
+        each for each in documents if all(each.fields.get(name) == value for name, value in where.items())
+    ]
 
 
 def _view(document: Document, only: Sequence[str] | None) -> Document:

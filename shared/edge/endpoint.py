@@ -80,13 +80,14 @@ def client_call(
     max_body_bytes: int = 64 * KIB,
     capacity: Capacity | None = None,
     rate: RateClass = RateClass.CALL,
+    provider: bool = False,
 ) -> Callable[[CallHandler[RequestT, ReplyT]], Handler]:
     """
     Deploy a function that clients call, as a callable or as plain REST.
 
     The request and reply models are its annotations: ``async def f(command: Request, call: Call) -> Reply``.
     A *sensitive* one refuses revoked sessions at once, for a question to Auth per call; what is for
-    teachers or admins by role is sensitive.
+    teachers or admins by role is sensitive. One that speaks to the *provider* of models is given its key.
     """
 
     def decorate(function: CallHandler[RequestT, ReplyT]) -> Handler:
@@ -109,6 +110,7 @@ def client_call(
             capacity,
             sensitive=sensitive,
             rate=rate,
+            provider=provider,
         )
 
     return decorate
@@ -186,9 +188,13 @@ def created(
 
 
 def schedule(
-    cron: str, *, deadline_seconds: int = 540, capacity: Capacity | None = None
+    cron: str, *, deadline_seconds: int = 540, capacity: Capacity | None = None, provider: bool = False
 ) -> Callable[[ScheduleHandler], Handler]:
-    """Deploy a function that the scheduler wakes at *cron*; it answers with a report."""
+    """
+    Deploy a function that the scheduler wakes at *cron*; it answers with a report.
+
+    One that speaks to the *provider* of models is given its key.
+    """
 
     def decorate(function: ScheduleHandler) -> Handler:
         async def serve(exchange: Exchange) -> Response:
@@ -198,7 +204,16 @@ def schedule(
             return as_json(report.model_dump(mode="json", by_alias=True), 200)
 
         trigger = ScheduleTrigger(schedule=cron)
-        return deploy(function, trigger, Role.PLATFORM, serve, deadline_seconds, 64 * KIB, capacity)
+        return deploy(
+            function,
+            trigger,
+            Role.PLATFORM,
+            serve,
+            deadline_seconds,
+            64 * KIB,
+            capacity,
+            provider=provider,
+        )
 
     return decorate
 
@@ -220,6 +235,7 @@ def deploy(
     *,
     sensitive: bool = False,
     rate: RateClass = RateClass.CALL,
+    provider: bool = False,
 ) -> Handler:
     """Register *function* and wrap *serve*, its way through the border, into what is deployed."""
     name = function.__name__
@@ -244,6 +260,7 @@ def deploy(
         handler=exported,
         sensitive=sensitive or role in {Role.TEACHER, Role.ADMIN},
         rate=rate,
+        provider=provider,
     )
     register(deployment)
     return exported

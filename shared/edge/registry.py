@@ -168,6 +168,8 @@ class Deployment:
     sensitive: bool = False
     """Whether a revoked session is refused at once, instead of within a minute."""
     rate: RateClass = RateClass.CALL
+    provider: bool = False
+    """Whether it speaks to the provider of models, though its calls do not count as questions to one."""
 
     @property
     def for_clients(self) -> bool:
@@ -177,7 +179,7 @@ class Deployment:
     @property
     def asks_models(self) -> bool:
         """Whether it needs the key of the provider of models."""
-        return self.rate in {RateClass.AI, RateClass.LESSON}
+        return self.provider or self.rate in {RateClass.AI, RateClass.LESSON}
 
 
 _deployments: dict[str, Deployment] = {}

@@ -26,7 +26,7 @@ from shared.errors import BudgetSpent, LecternError, Unavailable
 from shared.gateway.allowed import NO_EFFORT, reasons
 from shared.gateway.base import Ask, Quote, Reply
 from shared.gateway.paying import Purse
-from shared.gateway.reading import Streamed, read_completion
+from shared.gateway.reading import Streamed, checked, read_completion
 from shared.gateway.relaying import Listening, Relays
 from shared.gateway.scanning import Seen
 from shared.gateway.upstream import ATTEMPTS, Call, Declined, Unsuited, Upstream
@@ -63,6 +63,11 @@ class Gateway:
         self._ceiling = ceiling_nanos
         self._looks: Flights[int] = Flights()
         self._relays: Relays[str] = Relays(caches)
+
+    @property
+    def is_set_up(self) -> bool:
+        """Whether there is a model to ask."""
+        return self._upstream is not None
 
     def model_of(self, ask: Ask) -> str:
         """The name of the model that *ask* goes to."""
@@ -129,7 +134,7 @@ class Gateway:
                 usage, declines = declined.usage, True
                 raise
             try:
-                reply = _checked(ask, read)
+                reply = checked(ask, read)
             except Unsuited:
                 purse.rejected(call, used)
                 raise
@@ -303,7 +308,7 @@ class _Writing:
     def seen(self) -> Seen:
         """See ``Script``."""
         try:
-            self.reply = _checked(self._ask, self._streamed.reply())
+            self.reply = checked(self._ask, self._streamed.reply())
         except Declined:
             self._declined = True
         except Unsuited:
@@ -367,25 +372,3 @@ def _unpacked(value: bytes, *, cached: bool) -> Reply:
         canned=fields["canned"],
         finish_reason=fields["finishReason"],
     )
-
-
-def _checked(ask: Ask, reply: Reply) -> Reply:
-    """
-    *reply*, if it is what *ask* wanted.
-
-    Raises:
-        Unsuited: it is not.
-    """
-    if ask.schema is not None:
-        if reply.finish_reason != "stop":
-            raise Unsuited
-        try:
-            orjson.loads(reply.text)
-        except ValueError as error:
-            raise Unsuited from error
-    if ask.accept is not None:
-        try:
-            ask.accept(reply.text)
-        except ValueError as error:
-            raise Unsuited from error
-    return reply

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from shared.budgets.prices import Usage
-from shared.gateway.base import CANNED, Reply
+from shared.gateway.base import CANNED, Ask, Reply
 from shared.gateway.upstream import Declined, Improper, Unsuited
 
 _FINISHED = ("stop", "length")
@@ -34,6 +34,54 @@ def read_completion(body: bytes) -> tuple[Reply, Usage | None]:
     if refusal or finish == _FILTERED:
         raise Declined(usage)
     return _reply(value, text, finish, usage), usage
+
+
+def checked(ask: Ask, reply: Reply) -> Reply:
+    """
+    *reply*, if it is what *ask* wanted.
+
+    Raises:
+        Unsuited: it is not.
+    """
+    if ask.schema is not None:
+        if reply.finish_reason != "stop":
+            raise Unsuited
+        try:
+            orjson.loads(reply.text)
+        except ValueError as error:
+            raise Unsuited from error
+    if ask.accept is not None:
+        try:
+            ask.accept(reply.text)
+        except ValueError as error:
+            raise Unsuited from error
+    return reply
+
+
+def judged(ask: Ask, body: bytes) -> tuple[Reply | None, Usage | None]:
+    """
+    The reply in *body* if it is what *ask* wanted, else None; and what it says it used, whatever it is.
+
+    For replies that come once and cannot be asked for again.
+    """
+    try:
+        reply, usage = read_completion(body)
+    except Declined as declined:
+        return None, declined.usage
+    except Improper:
+        return None, usage_in(body)
+    try:
+        return checked(ask, reply), usage
+    except Unsuited:
+        return None, usage
+
+
+def usage_in(body: bytes) -> Usage | None:
+    """The tokens that a reply says it used, whatever else is the matter with it; None if it does not say."""
+    try:
+        return usage_of(_json(body).get("usage"))
+    except Improper:
+        return None
 
 
 def usage_of(told: object) -> Usage | None:

@@ -29,6 +29,7 @@ ATTEMPTS = 3
 """The most calls that one request makes; money is reserved for each of them."""
 
 _AGAIN = frozenset({408, 409, 425, 429})
+_ABSENT = frozenset({404, 405})
 _OURS = frozenset({401, 402, 403, 404, 405, 407})
 _OK = 200
 _OTHER_SUCCESSES = range(201, 300)
@@ -47,6 +48,10 @@ class Unsuited(Improper):
     """A reply as it should be, whose text will not do: the provider works, and may do better."""
 
 
+class Absent(Unavailable):
+    """The provider has no such thing, where it need not have one."""
+
+
 class Declined(InvalidRequest):
     """The model will not answer this, and said so with *usage*."""
 
@@ -61,14 +66,19 @@ class Call:
     """
     One call to be made: *path* beneath the base URL, a JSON *body*, until *deadline* on the loop's clock.
 
-    *sent* counts the attempts that the provider may have seen, *unknown* those of them that it may have
-    billed although no reply came whole.
+    What a provider may not have is *optional*; what must not be done twice has one of *attempts*. *sent*
+    counts the attempts that the provider may have seen, *unknown* those of them that it may have billed
+    although no reply came whole.
     """
 
     path: str
     body: bytes
     deadline: float
     fault: str = ""
+    method: str = "POST"
+    content_type: str = "application/json"
+    attempts: int = ATTEMPTS
+    optional: bool = False
     sent: int = 0
     unknown: int = 0
 
@@ -89,7 +99,7 @@ class Upstream:
         self._prefix = origin.prefix
         self._rest = (
             f" HTTP/1.1\r\nhost: {origin.authority}\r\n{authorization}user-agent: lectern\r\n"
-            "content-type: application/json\r\naccept-encoding: identity\r\n"
+            "accept-encoding: identity\r\n"
         )
 
     async def close(self) -> None:
@@ -102,6 +112,7 @@ class Upstream:
 
         Raises:
             InvalidRequest: the provider refuses what was asked; Declined: the model does.
+            Absent: it has no such thing, and the call is optional.
             Unavailable: it did not answer properly within the deadline.
         """
 
@@ -166,7 +177,7 @@ class Upstream:
                     return connection, body
                 reason, wanted = str(status), _retry_after(connection)
                 self._pool.give_back(connection)
-                self._judge(status, body)
+                self._judge(call, status, body)
             _ended(reason).inc()
             await self._before_another(call, number, reason, wanted)
 
@@ -203,11 +214,18 @@ class Upstream:
 
     def _request(self, call: Call) -> bytes:
         fault = f"x-tutor-fault: {call.fault}\r\n" if call.fault and self._accepts_faults else ""
-        length = f"content-length: {len(call.body)}\r\n"
-        return f"POST {self._prefix}{call.path}{self._rest}{length}{fault}\r\n".encode() + call.body
+        length = f"content-length: {len(call.body)}\r\n" if call.body or call.method == "POST" else ""
+        kind = f"content-type: {call.content_type}\r\n" if call.body else ""
+        line = f"{call.method} {self._prefix}{call.path}"
+        return f"{line}{self._rest}{kind}{length}{fault}\r\n".encode() + call.body
 
-    def _judge(self, status: int, body: bytes) -> None:
+    def _judge(self, call: Call, status: int, body: bytes) -> None:
         """Count a refusal, and raise if asking again is of no use."""
+        if call.optional and status in _ABSENT:
+            self._breaker.succeeded()
+            _ended(str(status)).inc()
+            message = "the provider has no such thing"
+            raise Absent(message)
         if status in _OURS or status in _REDIRECTIONS:
             self._breaker.left()
             _ended(str(status)).inc()
@@ -227,7 +245,7 @@ class Upstream:
         loop = asyncio.get_running_loop()
         left = call.deadline - loop.time()
         wait = pause(number, wanted=wanted)
-        if number >= ATTEMPTS or wait >= left or not self._budget.spend():
+        if number >= call.attempts or wait >= left or not self._budget.spend():
             log.warning("provider_failed", extra={"reason": reason, "attempt": number})
             message = "the model does not answer properly at the moment"
             told = max(1.0, min(wanted or 1.0, _LONGEST_WAIT_SECONDS))

@@ -113,7 +113,33 @@ class RecordedAnswers:
         Raises:
             NotFound: one of them is not there.
         """
-        in_line = sorted(places, key=lambda each: position(each.student_id))
+        found = await self._found(grading, places)
+        events = [event for place in places if (event := found[place][1]) is not None]
+        if len(events) < len(places):
+            raise NotFound(_NOT_THERE)
+        return events
+
+    async def standings(self, grading: Grading, question_id: str, places: Sequence[Place]) -> list[Standing]:
+        """
+        Where those at *places* stand at a question, in the order asked, each with the answer there.
+
+        The event is None where that answer is not on record, or not merged yet. Reads as ``events``.
+        """
+        index = grading.question_index(question_id)
+        found = await self._found(grading, places)
+        standings = []
+        for place in places:
+            state, event = found[place]
+            row = state.registers.rows.get(place.student_id)
+            merged = tuple(row.attempts.get(index, ())) if row is not None else ()
+            good = event is not None and event.question_id == question_id
+            standings.append(Standing(merged, event if good else None))
+        return standings
+
+    async def _found(
+        self, grading: Grading, places: Sequence[Place]
+    ) -> dict[Place, tuple[ShardState, AnswerSubmitted | None]]:
+        in_line = sorted(set(places), key=lambda each: position(each.student_id))
         states: list[ShardState] = []
         for place in in_line:
             at = position(place.student_id)
@@ -129,11 +155,8 @@ class RecordedAnswers:
             )
             for place, state in zip(in_line, states, strict=True)
         )
-        found = dict(zip(in_line, await asyncio.gather(*finding), strict=True))
-        events = [event for place in places if (event := found[place]) is not None]
-        if len(events) < len(places):
-            raise NotFound(_NOT_THERE)
-        return events
+        events = await asyncio.gather(*finding)
+        return dict(zip(in_line, zip(states, events, strict=True), strict=True))
 
     async def _waiting(self, event_id: str) -> AnswerSubmitted | None:
         pending, browser = await self._documents.get([f"{PENDING}/{event_id}", f"{FROM_BROWSERS}/{event_id}"])

@@ -16,6 +16,7 @@ from pydantic import Field, StringConstraints
 
 from shared.caching.base import CacheUse
 from shared.gateway.base import Ask, Reply
+from shared.learning.answers import AnswerSubmitted, read_response
 from shared.learning.facts import Digest, DocumentId, Fact, LearnerId
 from shared.learning.questions import (
     AnswerKey,
@@ -24,12 +25,13 @@ from shared.learning.questions import (
     QuestionType,
     ShortTextKey,
 )
+from shared.learning.responses import TextResponse
 from shared.learning.rubrics import DEFAULT_RUBRIC, MAX_CRITERIA, Criterion, rubric_version
 from shared.tutoring.chatting import in_its_place
 from shared.tutoring.context import LearnerContext
 from shared.tutoring.injection import suspicious
 from shared.tutoring.languages import Direction, Language, direction_of, language_of
-from shared.tutoring.leak_guard import Secrets, leaks, spoken
+from shared.tutoring.leak_guard import Secrets, leaks, secrets_of, spoken
 from shared.tutoring.prompting import Messages, messages
 from shared.tutoring.questions import plain_question, plain_text
 from shared.tutoring.redaction import redacted
@@ -100,6 +102,11 @@ class Evaluation(Fact):
     model: str
     evaluated_at: str
 
+    @property
+    def per_mille(self) -> int:
+        """The points, of a thousand."""
+        return self.points * 1000 // self.max_points
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -129,6 +136,12 @@ class Task:
     def language(self) -> Language:
         """The question's language."""
         return language_of(self.question.text.text, self.answer)
+
+
+def written(event: AnswerSubmitted, question: Question) -> str:
+    """What somebody wrote to a text question."""
+    response = read_response(event.answer, question)
+    return response.text if isinstance(response, TextResponse) else ""
 
 
 def rubric_of(key: AnswerKey) -> tuple[Criterion, ...]:
@@ -367,6 +380,19 @@ def evaluation(
         model=reply.model,
         evaluated_at=evaluated_at,
     )
+
+
+def concluded(task: Task, reply: Reply, *, about: About, told: bool, evaluated_at: str) -> Evaluation:
+    """
+    The evaluation that *reply* comes to; where the answer may not be *told*, nothing gives it away.
+
+    Raises:
+        Unusable: as ``read``.
+    """
+    judgement = read(reply.text, task)
+    if not told:
+        judgement = without_answer(judgement, secrets_of(task.question, task.key), task)
+    return evaluation(judgement, task, about=about, reply=reply, evaluated_at=evaluated_at)
 
 
 def _even(text: str) -> str:

@@ -80,6 +80,19 @@ class TutoringRecords:
         evaluation, context = await self._documents.get([_evaluation(uid, evaluation_id), _context(uid)])
         return (_as_evaluation(evaluation) if evaluation is not None else None, _as_context(context))
 
+    async def known_of(self, names: Mapping[str, str]) -> dict[str, tuple[Evaluation | None, LearnerContext]]:
+        """As ``known``, for several *names* (learners by evaluation id): one round trip."""
+        paths = [_evaluation(uid, each) for each, uid in names.items()]
+        contexts = list(dict.fromkeys(_context(uid) for uid in names.values()))
+        read = await self._documents.get([*paths, *contexts])
+        found = dict(zip([*paths, *contexts], read, strict=True))
+        known = {}
+        for (name, uid), path in zip(names.items(), paths, strict=True):
+            evaluation = found[path]
+            stored = _as_evaluation(evaluation) if evaluation is not None else None
+            known[name] = (stored, _as_context(found[_context(uid)]))
+        return known
+
     async def add_evaluation(self, evaluation: Evaluation, *, per_mille: int) -> Evaluation:
         """
         Store *evaluation*, put it into its assignment's review queue and note it in the learner's context.

@@ -214,6 +214,53 @@ def test_a_teacher_tries_a_rubric_and_sees_first_what_it_costs(
 
 
 @pytest.mark.parametrize("locale", ["en-GB", "he-IL"])
+def test_a_teacher_has_all_answers_evaluated_within_a_day_for_less(
+    windows: Windows, quiz: Quiz, running: Stack, locale: str
+) -> None:
+    about = {"assignmentId": quiz.assignment_id, "questionId": quiz.questions["Sky"]}
+    for number, student in enumerate(running.students[:3]):
+        answer = {"text": f"The air scatters blue light more than red light. {number} {locale}"}
+        running.call("submit_answer", {**about, "answer": answer}, student)
+    quiz.comes_to_count(3)
+
+    english = locale == "en-GB"
+    page = windows(locale=locale, bypass_csp=True).sign_in(running.teacher, quiz)
+    panel = page.get_by_test_id("evaluation-queue")
+    panel.locator("select").select_option(label="Sky")
+    panel.get_by_role("button", name="Show what it costs" if english else "כמה זה עולה").click()
+    expect(panel).to_contain_text(
+        "3 of 3 recorded answers have no evaluation yet."
+        if english
+        else "ל־3 מתוך 3 תשובות רשומות אין עדיין הערכה."
+    )
+    expect(panel).to_contain_text("In a batch, at 50% of the price." if english else "באצווה, ב־50% מהמחיר.")
+    for tile in ("queue-estimate", "queue-left"):
+        expect(panel.get_by_test_id(tile)).to_contain_text("$")
+    expect(panel.get_by_test_id("queue-waiting")).to_contain_text("0")
+    assert violations(page) == ""
+
+    panel.get_by_role(
+        "button", name="Evaluate all, within a day" if english else "להעריך את כולן, בתוך יום"
+    ).click()
+    expect(panel.get_by_role("status").first).to_have_text("Queued: 3." if english else "נכנסו לתור: 3.")
+    expect(panel.get_by_test_id("queue-waiting")).to_contain_text("3")
+    assert direction(panel) == ("ltr" if english else "rtl")
+
+    running.wake("run_evaluation_queue")
+    look = panel.get_by_role("button", name="Look again" if english else "לבדוק שוב")
+    look.click()
+    expect(panel.get_by_test_id("queue-batched")).to_contain_text("3")
+    for _ in range(2):
+        running.wake("run_evaluation_queue")
+    look.click()
+    for tile in ("queue-waiting", "queue-batched", "queue-given-up"):
+        expect(panel.get_by_test_id(tile)).to_contain_text("0")
+    assert violations(page) == ""
+    rows = running.call("list_evaluations", {"assignmentId": quiz.assignment_id})["rows"]
+    assert len(rows) == 3
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "he-IL"])
 def test_a_teacher_tries_a_rubric_of_their_own(
     windows: Windows, quiz: Quiz, running: Stack, locale: str
 ) -> None:
@@ -260,6 +307,7 @@ def test_nobody_is_asked_to_try_a_rubric_where_there_is_none(windows: Windows, r
     page = windows().sign_in(running.teacher, quiz)
     page.get_by_test_id("reviews").wait_for()
     expect(page.get_by_test_id("pilot")).to_have_count(0)
+    expect(page.get_by_test_id("evaluation-queue")).to_have_count(0)
 
 
 def test_a_teacher_sees_what_the_course_spends_on_models(

@@ -29,6 +29,7 @@ async def used(id_token, emulators, project_id, tmp_path):
         await app.ok("get_assignment_as_of", {**assignment, "at": "2030-01-01T00:00:00Z"}, uid="teacher")
         await app.ok("sweep_pending", {})
         await app.ok("clean_up", {})
+        await app.services.evaluation_queue.due(app.services.now(), limit=1)
     return await indexes_used(emulators, project_id)
 
 
@@ -59,7 +60,13 @@ def listed():
     }
 
 
-MERGED = {("spendEntries", (("courseId", "ASCENDING"), ("day", "ASCENDING")))}
+MERGED = {
+    ("spendEntries", (("courseId", "ASCENDING"), ("day", "ASCENDING"))),
+    (
+        "queuedEvaluations",
+        (("assignmentId", "ASCENDING"), ("questionId", "ASCENDING"), ("state", "ASCENDING")),
+    ),
+}
 """Queries for what is equal in several fields, in no order: Firestore merges the fields' own indexes."""
 
 

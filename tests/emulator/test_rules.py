@@ -126,6 +126,10 @@ READS: list[tuple[str, Mapping[str, Any], frozenset[str]]] = [
     ("auditRecords/e", {}, NOBODY),
     ("tombstones/learners", {}, NOBODY),
     ("pilotEvaluations", {"where": ("studentId", "ana"), "limit": 1}, NOBODY),
+    ("queuedEvaluations/e", {}, NOBODY),
+    ("queuedEvaluations", {"where": ("learnerId", "ana"), "limit": 1}, NOBODY),
+    ("evaluationBatches/b", {}, NOBODY),
+    ("evaluationBatches", {"limit": 1}, NOBODY),
     ("anything/else", {}, NOBODY),
 ]
 
@@ -159,6 +163,8 @@ SEEDED: dict[str, dict[str, Any]] = {
     "courses/closed/skeletons/v": {"title": "canary"},
     "pilots/p": {"assignmentId": "closedQuiz"},
     "pilotEvaluations/e": {"studentId": "ana", "evaluation": {"points": 1}},
+    "queuedEvaluations/e": {"learnerId": "ana"},
+    "evaluationBatches/b": {"items": ["e"]},
     "erasures/e": {"learnerId": "ana", "state": "erasing"},
     "auditRecords/e": {"action": "erase", "erasureId": "e"},
     "tombstones/learners": {"entries": "marks"},

@@ -1,6 +1,6 @@
 """A document store between whose caller and whose documents something may go wrong."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from shared.documents.base import Create, Document, Documents, Find, Version, Write, Written
@@ -36,8 +36,10 @@ class FaultyDocuments:
             "scan", collection, lambda: self.inner.scan(collection, after=after, limit=limit)
         )
 
-    async def count(self, collection: str) -> int:
-        return await self._faults.perform("count", collection, lambda: self.inner.count(collection))
+    async def count(self, collection: str, *, where: Mapping[str, Any] | None = None) -> int:
+        return await self._faults.perform(
+            "count", collection, lambda: self.inner.count(collection, where=where)
+        )
 
     async def commit(self, writes: Sequence[Write]) -> list[Version]:
         detail = " ".join(f"{type(write).__name__}:{write.path}" for write in writes)

@@ -26,6 +26,7 @@ NEEDS = {
     "get_assignment_as_of": "teacher",
     "get_cost_advice": "teacher",
     "get_erasure": "admin",
+    "get_evaluation_queue": "teacher",
     "get_gradebook": "teacher",
     "get_spend": "teacher",
     "import_assignment": "teacher",
@@ -36,8 +37,10 @@ NEEDS = {
     "on_answer_created": "platform",
     "openai_proxy": "token",
     "preview_pilot": "teacher",
+    "queue_evaluations": "teacher",
     "reapply_erasures": "admin",
     "rebuild_assignment": "teacher",
+    "run_evaluation_queue": "platform",
     "run_pilot": "teacher",
     "submit_answer": "member",
     "submit_answers": "member",
@@ -123,6 +126,7 @@ REQUESTS: dict[str, Callable[[School, str], list[dict[str, Any]]]] = {
     "get_assignment_as_of": lambda school, course: [{**_which(school, course), "at": "2026-01-01T00:00:00Z"}],
     "get_cost_advice": lambda school, course: [{"courseId": school.courses[course], "day": "2026-11-20"}],
     "get_erasure": lambda school, _course: [{"erasureId": school.erasure}],
+    "get_evaluation_queue": lambda school, course: [_about(school, course, "essay")],
     "get_gradebook": lambda school, course: [{**_which(school, course), "pageSize": 2}],
     "get_spend": lambda school, course: [{"courseId": school.courses[course]}],
     "import_assignment": lambda school, course: [
@@ -133,6 +137,9 @@ REQUESTS: dict[str, Callable[[School, str], list[dict[str, Any]]]] = {
     "preview_pilot": lambda school, course: [
         _about(school, course, "essay"),
         {**_about(school, course, "word"), "rubric": [{"criterionId": "a", "title": "Sense"}]},
+    ],
+    "queue_evaluations": lambda school, course: [
+        {**_about(school, course, "essay"), "limit": 1, "dryRun": each} for each in (True, False)
     ],
     "reapply_erasures": lambda _school, _course: [{}],
     "rebuild_assignment": lambda school, course: [
@@ -162,6 +169,7 @@ def _evaluation(school: School, course: str) -> dict[str, Any]:
 
 IN_ANOTHER_COURSE = {
     **dict.fromkeys(("submit_answer", "submit_answers", "chat", "evaluate_answer", "preview_pilot"), 400),
+    **dict.fromkeys(("queue_evaluations", "get_evaluation_queue"), 400),
     **dict.fromkeys(("accept_evaluation", "override_evaluation", "generate_step", "run_pilot"), 404),
 }
 """What somebody gets who may do it there, but names a question, an evaluation or an outline of here."""

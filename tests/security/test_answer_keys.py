@@ -216,11 +216,17 @@ async def test_no_answer_key_is_seen_by_anybody(  # noqa: C901, PLR0915  one jou
             "enroll_learner": [{"courseId": course, "learnerId": "ben"}],
             "get_assignment": [which],
             "get_assignment_as_of": [{**which, "at": "2100-01-01T00:00:00Z"}],
+            "get_evaluation_queue": [
+                {**which, "questionId": questions[each]["questionId"]} for each in ("word", "essay")
+            ],
             "get_gradebook": [which],
             "import_assignment": [],  # the source is its sender's own
             "list_assignments": [{"courseId": course}],
             "my_results": [which],
             "preview_pilot": [
+                {**which, "questionId": questions[each]["questionId"]} for each in ("word", "essay")
+            ],
+            "queue_evaluations": [
                 {**which, "questionId": questions[each]["questionId"]} for each in ("word", "essay")
             ],
             "rebuild_assignment": [{**which, "mode": "compare"}],

@@ -176,23 +176,23 @@ class TestEnrolling:
         await school.catalog.course(EVE, "closed", at_least=MEMBER)
 
     async def test_a_class_is_what_a_teacher_said_last(self, school):
-        assert await school.catalog.class_of(ANN, "closed") == ""
+        assert await school.catalog.class_of(ANN.uid, "closed") == ""
         for class_id in ("7b", "7c", None, "7b"):
             await school.catalog.enroll(TESS, "closed", "ann", CourseRole.STUDENT, class_id=class_id)
-            assert await school.catalog.class_of(ANN, "closed") == (class_id or "")
+            assert await school.catalog.class_of(ANN.uid, "closed") == (class_id or "")
             stored = school.documents.dump()["courses/closed/members/ann"]
             assert stored == {"role": "student", "joinedAt": NOW} | (
                 {"classId": class_id} if class_id else {}
             )
-        assert await school.catalog.class_of(EVE, "open") == ""
-        assert await school.catalog.class_of(ANN, "open") == ""
+        assert await school.catalog.class_of(EVE.uid, "open") == ""
+        assert await school.catalog.class_of(ANN.uid, "open") == ""
 
     async def test_a_class_comes_with_the_membership(self, school):
         await school.catalog.enroll(TESS, "closed", "ann", CourseRole.STUDENT, class_id="7b")
         catalog = school.fresh()
         await catalog.course(ANN, "closed", at_least=MEMBER)
         school.read()
-        assert await catalog.class_of(ANN, "closed") == "7b"
+        assert await catalog.class_of(ANN.uid, "closed") == "7b"
         assert school.read() == 0
 
 

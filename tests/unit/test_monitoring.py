@@ -18,6 +18,10 @@ UNWATCHED = {
     "spend_entries_wait": "the entries are tried again; those that are lost have a line of their own",
     "spending_not_reported": "reported with the next call; what stays unreported counts as spent",
     "points_not_returned": "points of a limit that nobody can use come back with its window",
+    "evaluations_wait": "what a run left undone the next one does; what never gets done is given up, with an alarm",
+    "batch_refused": "its items are asked for again, or given up, with an alarm",
+    "batch_lines_unreadable": "what nobody can read counts at its worst, and is asked for again",
+    "batch_lines_unknown": "replies to what was never asked are not believed; what was asked is asked again",
     "erasure_waits": "it is on record, and goes on within the hour; when it cannot then, that is told",
     "request_failed": "whoever asked was told, with a 5xx that the objectives count",
 }

@@ -131,6 +131,29 @@ ALARMS = (
         remedy="look at its status; what is kept is still served",
     ),
     Alarm(
+        event="batch_taken_twice",
+        meaning="the provider took a batch of evaluations twice; both are counted, one was cancelled",
+        remedy="look at its list of batches; nothing has to be done if it happens once",
+    ),
+    Alarm(
+        event="batch_given_up",
+        meaning="a batch of evaluations could not be handed in for three hours; its items wait again",
+        remedy="look at the provider's status, and at provider_failed",
+    ),
+    Alarm(
+        event="batch_too_large",
+        more_than=3,
+        minutes=240,
+        meaning="the provider refuses batches because too many tokens wait; evaluations are only late",
+        remedy="lower LECTERN_EVALUATION_BATCH_ITEMS, or ask the provider for a higher limit",
+    ),
+    Alarm(
+        event="evaluations_given_up",
+        more_than=20,
+        meaning="queued evaluations failed three times; teachers see which",
+        remedy="look at the provider's errors for batches; teachers queue them again",
+    ),
+    Alarm(
         event="cache_unavailable",
         more_than=20,
         meaning="the shared cache is away: everything is asked of models again",

@@ -343,11 +343,17 @@ export interface ErasureReply {
   readonly receipt: string | null;
 }
 
-/** An answer of the caller's, by its event id or (without) the one that counts, to a text question. */
+/**
+ * An answer of the caller's, by its event id or (without) the one that counts, to a text question.
+ *
+ * ``whenRefused``: what becomes of it where money is spent or the provider fails: an error, or a place in
+ * the queue, whose turn comes within a day or two.
+ */
 export interface EvaluateAnswer {
   readonly assignmentId: string;
   readonly questionId: string;
   readonly eventId?: string | null;
+  readonly whenRefused?: "refuse" | "queue";
 }
 
 /**
@@ -383,8 +389,23 @@ export interface EvaluationPage {
   readonly nextCursor: string | null;
 }
 
-/** The evaluation, a suggestion until a teacher decides; null where nothing was answered yet. */
+/**
+ * How many of a question's evaluations wait for a turn, are with the provider, or were given up.
+ *
+ * ``way`` is how they are asked for: ``batches``, or ``alone`` where the provider takes none (at the full
+ * price, a few every five minutes), or ``none`` where no model is set up.
+ */
+export interface EvaluationQueueState {
+  readonly way: "batches" | "alone" | "none";
+  readonly queued: number;
+  readonly batched: number;
+  readonly givenUp: number;
+  readonly rows: readonly (GivenUp)[];
+}
+
+/** The evaluation, a suggestion until a teacher decides; null where there is none, or none yet. */
 export interface EvaluationReply {
+  readonly state: "evaluated" | "queued" | "unanswered";
   readonly evaluation: Evaluation | null;
 }
 
@@ -446,6 +467,12 @@ export interface GetErasure {
   readonly erasureId: string;
 }
 
+/** Of which question. */
+export interface GetEvaluationQueue {
+  readonly assignmentId: string;
+  readonly questionId: string;
+}
+
 /** A page of the gradebook: from the beginning, or from where another page ended. */
 export interface GetGradebook {
   readonly assignmentId: string;
@@ -456,6 +483,18 @@ export interface GetGradebook {
 /** Of which course. */
 export interface GetSpend {
   readonly courseId: string;
+}
+
+/**
+ * An answer that nobody tries to evaluate any more, and why; queueing it again begins anew.
+ *
+ * ``failed``: the provider did not answer it, three times. ``unusable``: what it replied was no
+ * evaluation. ``notOnRecord``: the answer is not there any more. ``changed``: the prompt is another.
+ */
+export interface GivenUp {
+  readonly eventId: string;
+  readonly studentId: string;
+  readonly reason: "failed" | "unusable" | "notOnRecord" | "changed";
 }
 
 /** Some students, and where the next page begins (null: there is none). */
@@ -689,6 +728,43 @@ export interface Question {
 /** What a learner is asked to do. */
 export type QuestionType = "singleChoice" | "multipleChoice" | "trueFalse" | "numeric" | "shortText" | "matching" | "essay" | "description";
 
+/**
+ * Which question's answers to have evaluated: at most so many of those that have no evaluation yet.
+ *
+ * With ``dryRun`` nothing is queued; the reply tells what it would cost.
+ */
+export interface QueueEvaluations {
+  readonly assignmentId: string;
+  readonly questionId: string;
+  readonly limit?: number;
+  readonly dryRun?: boolean;
+}
+
+/**
+ * What was queued, or would be, and what that costs.
+ *
+ * Of the ``answers`` that count, ``evaluated`` have an evaluation, ``waiting`` wait for theirs and ``fresh``
+ * do neither: these are taken, up to the limit. ``more``: there are others. Money is in nano-dollars
+ * (1 USD = 1,000,000,000), at ``percent`` of the prices as of ``pricesAsOf``: ``estimatedNanos`` by a
+ * measure of the requests, ``worstNanos`` if every byte were a token and every attempt billed.
+ * ``remainingNanos`` is what the tightest of the course's and the tenant's budgets leaves; those of each
+ * learner and class hold as well.
+ */
+export interface QueuedEvaluations {
+  readonly queued: number;
+  readonly answers: number;
+  readonly evaluated: number;
+  readonly waiting: number;
+  readonly fresh: number;
+  readonly more: boolean;
+  readonly model: string;
+  readonly percent: number;
+  readonly pricesAsOf: string;
+  readonly estimatedNanos: number;
+  readonly worstNanos: number;
+  readonly remainingNanos: number;
+}
+
 /** Where to go on, from the reply before; without, from the beginning. */
 export interface ReapplyErasures {
   readonly cursor?: string | null;
@@ -733,7 +809,7 @@ export interface RichText {
 }
 
 /** What could be done. */
-export type Rule = "cheaper-model" | "limit-abuse" | "prompt-cache" | "less-reasoning" | "shared-cache" | "larger-cache" | "lesson-cache" | "archive";
+export type Rule = "cheaper-model" | "limit-abuse" | "batch" | "prompt-cache" | "less-reasoning" | "shared-cache" | "larger-cache" | "lesson-cache" | "archive";
 
 /** Which preview to carry out, or to go on with. */
 export interface RunPilot {
@@ -989,6 +1065,11 @@ export class LecternClient {
     return this.call("get_erasure", request, signal);
   }
 
+  /** Say how many of a question's evaluations wait, and which were given up; for teachers of the course. */
+  getEvaluationQueue(request: GetEvaluationQueue, signal?: AbortSignal): Promise<EvaluationQueueState> {
+    return this.call("get_evaluation_queue", request, signal);
+  }
+
   /** Return a page of everybody's scores, for teachers of the course. */
   getGradebook(request: GetGradebook, signal?: AbortSignal): Promise<Gradebook> {
     return this.call("get_gradebook", request, signal);
@@ -1027,6 +1108,11 @@ export class LecternClient {
   /** Show on which recorded answers a rubric would be tried, and at what cost; for the course's teachers. */
   previewPilot(request: PreviewPilot, signal?: AbortSignal): Promise<PilotPreview> {
     return this.call("preview_pilot", request, signal);
+  }
+
+  /** Queue the recorded answers to a question that have no evaluation yet, or say what that would cost. */
+  queueEvaluations(request: QueueEvaluations, signal?: AbortSignal): Promise<QueuedEvaluations> {
+    return this.call("queue_evaluations", request, signal);
   }
 
   /** Erase once more, after a restore, whom the archive knows as erased; for admins. */

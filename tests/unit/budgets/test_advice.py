@@ -64,6 +64,26 @@ class TestModels:
         assert rules([entry(model="gone", prompt=5000) for _ in range(30)], reasoning_effort="high") == []
 
 
+class TestBatches:
+    def test_evaluations_one_by_one_that_could_have_waited_are_told_with_what_a_batch_would_have_saved(self):
+        entries = [entry(task="evaluate_answer") for _ in range(20)]
+        [tip] = advise(entries, PRICES, DEPLOYED)
+        assert (tip.rule, tip.actor, tip.subject) == (Rule.BATCH, Actor.TEACHER, "evaluate_answer")
+        assert tip.saved_nanos == 20 * 150_000 // 2
+        assert "queue_evaluations" in tip.text
+
+    def test_a_few_or_what_cannot_wait_or_is_in_a_batch_already_is_no_reason(self):
+        assert rules([entry(task="evaluate_answer") for _ in range(19)]) == []
+        assert rules([entry(task="chat") for _ in range(30)]) == []
+        assert rules([entry(task="run_evaluation_queue") for _ in range(30)]) == []
+        assert rules([entry(task="evaluate_answer") for _ in range(30)], evaluation_batches="never") == []
+
+    def test_of_what_was_in_a_batch_a_smaller_model_saves_half_as_much(self):
+        batched = [entry(task="run_evaluation_queue", model="large") for _ in range(3)]
+        [tip] = advise(batched, PRICES, DEPLOYED)
+        assert tip.saved_nanos == 3 * (1_500_000 - 150_000) // 2
+
+
 class TestLearners:
     def test_one_who_costs_far_more_than_half_of_the_others_is_told(self):
         entries = [entry(uid=f"learner-{n}") for n in range(9)] + [entry(uid="busy") for _ in range(6)]

@@ -48,20 +48,29 @@ class TestLeasedBudgets(BudgetsContract):
         for each in made:
             await each.close()
 
+    async def test_another_process_corrects_a_charge(self, make):
+        one, other = make(), make()
+        charge = await one.charge(await reserve(one, nanos=900), "one")
+        await one.report()
+        await other.correct(charge, actual_nanos=300, usage=USAGE)
+        await other.report()
+        [day] = await one.spent(Scope.LEARNER, "ann")
+        assert (day.spent_nanos, day.remaining_nanos) == (300, 700)
+
 
 class Town:
     """Processes that spend from one store, in simulated time; what the provider was paid is the truth."""
 
-    def __init__(self, seed, ceilings=CEILINGS, *, processes=3, cut=0.0, late=0.0, at=NOON):
+    def __init__(self, seed, ceilings=CEILINGS, *, processes=3, cut=0.0, late=0.0, charged=0.0, at=NOON):
         self.loop = SimulatedLoop()
         self.rng = random.Random(seed)
-        self.ceilings, self.cut, self.at = ceilings, cut, at
+        self.ceilings, self.cut, self.charged, self.at = ceilings, cut, charged, at
         self.jumped = timedelta()
         self.store = MemoryDocuments(before=self._pause, after=self._pause)
         self.late = Late(self.store, self.rng, late)
         self.processes = [self.start() for _ in range(processes)]
         self.paid = {}
-        self.refused = self.failed = self.kills = self.served = 0
+        self.refused = self.failed = self.kills = self.served = self.corrected = 0
 
     async def _pause(self, operation):
         await asyncio.sleep(self.rng.uniform(0.001, 0.015))
@@ -101,10 +110,21 @@ class Town:
             key = (rung.scope, rung.id, rung.period)
             self.paid[key] = self.paid.get(key, 0) + actual
         self.served += 1
+        if self.rng.random() < self.charged:
+            await self._charged(budgets, reservation, actual, seconds)
+            return
         await asyncio.sleep(seconds)
         if self.rng.random() < 0.05:
             return  # nobody settles it
         await budgets.settle(reservation, actual_nanos=actual, usage=USAGE)
+
+    async def _charged(self, budgets, reservation, actual, seconds):
+        """Whoever lives then corrects it, if anybody does."""
+        charge = await budgets.charge(reservation, reservation.id)
+        await asyncio.sleep(seconds * 4)
+        if self.rng.random() < 0.9:
+            await self.rng.choice(self.processes).correct(charge, actual_nanos=actual, usage=USAGE)
+            self.corrected += 1
 
     async def load(self, rate, seconds, payers):
         end = self.loop.time() + seconds
@@ -172,6 +192,34 @@ def test_no_ceiling_is_ever_passed_whoever_is_killed_and_whatever_is_cut(seed):
 
 
 @pytest.mark.parametrize("seed", range(figures.number("LECTERN_TOWNS", 10)))
+def test_charges_that_another_process_corrects_pass_no_ceiling_whoever_is_killed(seed):
+    town = Town(seed, TIGHT, cut=0.03, late=0.02, charged=0.7)
+
+    async def killer():
+        while True:
+            await asyncio.sleep(town.rng.uniform(2, 15))
+            town.kill(town.rng.randrange(3))
+
+    async def watch():
+        while True:
+            await asyncio.sleep(0.05)
+            town.check()
+
+    async def run():
+        others = [asyncio.ensure_future(killer()), asyncio.ensure_future(watch())]
+        await town.load(town.rng.choice([2, 8, 20]), 60, PAYERS)
+        for each in others:
+            if each.done():
+                each.result()
+            each.cancel()
+
+    town.run(run())
+    town.check()
+    assert town.kills >= 3
+    assert town.corrected > 10
+
+
+@pytest.mark.parametrize("seed", range(figures.number("LECTERN_TOWNS", 10)))
 def test_writes_that_are_done_after_their_time_pass_no_ceiling(seed):
     town = Town(seed, TIGHT, cut=0.01, late=0.1)
 
@@ -191,6 +239,44 @@ def test_writes_that_are_done_after_their_time_pass_no_ceiling(seed):
     town.check()
     assert town.late.done >= 3
     assert town.served > 10
+
+
+def test_a_correction_whose_first_write_is_lost_is_no_sign_of_a_process_that_was_given_up():
+    town = Town(9, processes=2)
+
+    async def run():
+        first, second = town.processes
+        charge = await first.charge(await reserve(first, nanos=900), "one")
+        await first.report()
+        await second.correct(charge, actual_nanos=100, usage=USAGE)
+        town.cut = 1.0
+        with pytest.raises(Unavailable):
+            await second.report()
+        town.cut = 0.0
+        await second.report()
+        [figures] = await first.spent(Scope.LEARNER, "ann")
+        assert (figures.spent_nanos, figures.remaining_nanos) == (100, 900)
+
+    town.run(run())
+
+
+def test_figures_are_never_below_nothing_where_the_process_that_charged_was_killed():
+    town = Town(9, processes=2)
+
+    async def run():
+        first, second = town.processes
+        charge = await first.charge(await reserve(first, nanos=900), "one")
+        first.mortal.dead = True  # before it told
+        await second.correct(charge, actual_nanos=100, usage=USAGE)
+        await second.report()
+        [figures] = await second.spent(Scope.LEARNER, "ann")
+        assert (figures.spent_nanos, figures.by_task) == (0, {"chat": (0, 0)})
+        assert figures.reserved_nanos >= 900
+        town.jumped = timedelta(hours=2)
+        [figures] = await second.spent(Scope.LEARNER, "ann")
+        assert 100 <= figures.spent_nanos <= 150, "what it leased beyond its charge as well"
+
+    town.run(run())
 
 
 def test_what_a_late_write_gives_back_is_nobodys_until_it_is_decided():

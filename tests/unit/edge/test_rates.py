@@ -220,7 +220,9 @@ class TestClassesThatAllInstancesCountTogether:
         assert lessons == {"generate_skeleton", "generate_step"}
         asking = {name for name, rate in classes.items() if rate is RateClass.AI}
         assert asking == {"chat", "evaluate_answer", "openai_proxy", "run_pilot"}
-        assert {name for name, each in deployments().items() if each.asks_models} == lessons | asking
+        waiting = {"get_evaluation_queue", "queue_evaluations", "run_evaluation_queue"}
+        asked = {name for name, each in deployments().items() if each.asks_models}
+        assert asked == lessons | asking | waiting
         assert RateClass.UPLOAD not in classes.values()  # docs/ai.md says so
 
     async def test_the_eleventh_lesson_job_of_a_minute_is_refused_and_a_hint_is_not(self):

@@ -10,7 +10,7 @@ import type { Session } from "./session";
 
 const SAMPLE_SIZES = [5, 10, 25] as const;
 const USUAL_SIZE = 10;
-const EVALUATED: ReadonlySet<string> = new Set(["essay", "shortText"]);
+export const EVALUATED: ReadonlySet<string> = new Set(["essay", "shortText"]);
 
 const ENDED: Record<Exclude<PilotReport["ended"], "time">, Word> = {
   done: "pilotDone",
@@ -141,7 +141,7 @@ export function pilotPanel(session: Session, assignment: AssignmentForm): HTMLEl
   );
 }
 
-function tile(name: Word, testId: string, value: string, worstNanos: number | null): HTMLElement {
+export function tile(name: Word, testId: string, value: string, worstNanos: number | null): HTMLElement {
   const made = new Tile(name);
   made.element.dataset.testid = testId;
   made.show(value, worstNanos === null ? "" : t("pilotAtMost", { amount: dollars(worstNanos) }));

@@ -9,6 +9,7 @@ import type { Session } from "./session";
 
 const ADVICE: Record<CostTip["rule"], Word> = {
   "cheaper-model": "saveCheaperModel",
+  batch: "saveBatch",
   "limit-abuse": "saveLimitAbuse",
   "prompt-cache": "savePromptCache",
   "less-reasoning": "saveLessReasoning",

@@ -13,6 +13,7 @@ import type { Session } from "./session";
 import { spendPanel } from "./spending";
 import { tutorSwitch } from "./tutor";
 import type { View } from "./view";
+import { waitingPanel } from "./waiting";
 
 const PAGE_SIZE = 20;
 const ANNOUNCE_EVERY_MS = 10_000;
@@ -32,6 +33,7 @@ export function teacherView(session: Session, assignment: AssignmentForm): View 
     gradebookPanel(session, assignment.assignmentId),
     reviewPanel(session, assignment),
     pilotPanel(session, assignment),
+    waitingPanel(session, assignment),
     tutorSwitch(session, assignment),
     spendPanel(session, assignment.courseId),
     auditPanel(session, assignment.assignmentId),
