@@ -102,6 +102,9 @@ async def life(lesson: Class, uid: str, words: str) -> None:
     run = {"assignmentId": lesson.assignment_id, "previewId": preview["previewId"]}
     report = await app.ok("run_pilot", run, **teacher)
     assert uid in {row["evaluation"]["studentId"] for row in report["rows"]}
+    await lesson.answers("Sky", {"text": f"{ANSWER} {words} later"}, uid=uid)
+    assert (await app.ok("queue_evaluations", {**lesson.about("Sky"), "limit": 50}, **teacher))["queued"]
+    await app.ok("run_evaluation_queue", {})
     await app.services.spend_ledger.flush()
     await app.services.budgets.report()
 
