@@ -201,6 +201,7 @@ async def test_no_answer_key_is_seen_by_anybody(  # noqa: C901, PLR0915  one jou
                 for each in questions
                 for intent in ("hint", "explain")
             ],
+            "erase_learner": [{"learnerId": "ben", "confirm": "ben"}],
             "evaluate_answer": [
                 {**which, "questionId": questions[each]["questionId"]} for each in ("word", "essay")
             ],
@@ -216,6 +217,7 @@ async def test_no_answer_key_is_seen_by_anybody(  # noqa: C901, PLR0915  one jou
             "enroll_learner": [{"courseId": course, "learnerId": "ben"}],
             "get_assignment": [which],
             "get_assignment_as_of": [{**which, "at": "2100-01-01T00:00:00Z"}],
+            "get_erasure": [{"erasureId": "0" * 32}],
             "get_evaluation_queue": [
                 {**which, "questionId": questions[each]["questionId"]} for each in ("word", "essay")
             ],
@@ -229,11 +231,13 @@ async def test_no_answer_key_is_seen_by_anybody(  # noqa: C901, PLR0915  one jou
             "queue_evaluations": [
                 {**which, "questionId": questions[each]["questionId"]} for each in ("word", "essay")
             ],
+            "reapply_erasures": [{}],
             "rebuild_assignment": [{**which, "mode": "compare"}],
             "run_pilot": [{**which, "previewId": each} for each in previews or ["0" * 64]],
             "submit_answer": [answer, {**answer, "answer": {"text": "x"}}],
             "submit_answers": [{"answers": [answer]}],
             "switch_tutor": [{**which, "on": True}],
+            "verify_erasure": [{"receipt": "v1.x"}],
             "verify_receipt": [{"receipt": "v1.x"}],
         }[name]
 
