@@ -21,7 +21,7 @@ from tests.erasing import UID, WORDS, World, life
 from tests.faults.crashes import Fault, Killed, Process
 from tests.tutoring import a_class
 
-ANSWERS = 4
+ANSWERS = 5
 ERASURE = mark(RECEIPT_KEY.encode(), UID).hex()
 ACT_THEMSELVES = {"accounts", "answers"}
 """What is removed outside the store is not counted when whoever removed it dies before they say so."""

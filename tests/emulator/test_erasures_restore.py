@@ -98,7 +98,7 @@ async def test_whoever_was_erased_is_erased_again_after_a_restore(started, at, a
         auth.account(UID)  # as accounts are restored, too
 
         met, answers = await reapplied(app)
-        assert (met, answers) == (1, 5)
+        assert (met, answers) == (1, 6)
         await closed(app, asked["erasureId"])
         assert await reapplied(app) == (0, 0)
 

@@ -18,7 +18,7 @@ from tests.simulation.world import simulate
 
 SEEDS = 10_000
 CHUNK = 250
-ENOUGH_TO_CATCH_A_MUTANT = 400
+ENOUGH_TO_CATCH_A_MUTANT = 1500
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))

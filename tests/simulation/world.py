@@ -626,6 +626,9 @@ class World:
         await asyncio.sleep(settled)
         if await self._last(self._erased_by):
             self._problems.append("something of those who were erased was left")
+        # Days later, all their messages come once more.
+        late = [event for event in self.told.offered.values() if event.student_id in self.erased]
+        await self._last(lambda services: services.merger.merge(late, by="message"))
         kept = [(path, _plain_bytes(fields)) for path, fields in self.documents.dump().items()]
         kept += [(name, gzip.decompress(content)) for name, content in self.archived.items()]
         for student in self.erased:
