@@ -163,13 +163,12 @@ PAYERS = [Payer(f"learner-{n}", f"course-{n % 3}") for n in range(8)]
 TIGHT = Ceilings(learner_day=4_000, class_day=1, course_day=9_000, tenant_day=20_000, tenant_month=30_000)
 
 
-@pytest.mark.parametrize("seed", range(figures.number("LECTERN_TOWNS", 10)))
-def test_no_ceiling_is_ever_passed_whoever_is_killed_and_whatever_is_cut(seed):
-    town = Town(seed, TIGHT, cut=0.03)
+def attacked(town, *, pause):
+    """A minute of calls in *town*, whose processes are killed at least *pause* seconds apart, under watch."""
 
     async def killer():
         while True:
-            await asyncio.sleep(town.rng.uniform(0.5, 15))
+            await asyncio.sleep(town.rng.uniform(pause, 15))
             town.kill(town.rng.randrange(3))
 
     async def watch():
@@ -188,6 +187,13 @@ def test_no_ceiling_is_ever_passed_whoever_is_killed_and_whatever_is_cut(seed):
     town.run(run())
     town.check()
     assert town.kills >= 3
+
+
+@pytest.mark.parametrize("seed", range(figures.number("LECTERN_TOWNS", 10)))
+def test_no_ceiling_is_ever_passed_whoever_is_killed_and_whatever_is_cut(seed):
+    town = Town(seed, TIGHT, cut=0.03)
+
+    attacked(town, pause=0.5)
     assert town.served > 50
 
 
@@ -195,27 +201,7 @@ def test_no_ceiling_is_ever_passed_whoever_is_killed_and_whatever_is_cut(seed):
 def test_charges_that_another_process_corrects_pass_no_ceiling_whoever_is_killed(seed):
     town = Town(seed, TIGHT, cut=0.03, late=0.02, charged=0.7)
 
-    async def killer():
-        while True:
-            await asyncio.sleep(town.rng.uniform(2, 15))
-            town.kill(town.rng.randrange(3))
-
-    async def watch():
-        while True:
-            await asyncio.sleep(0.05)
-            town.check()
-
-    async def run():
-        others = [asyncio.ensure_future(killer()), asyncio.ensure_future(watch())]
-        await town.load(town.rng.choice([2, 8, 20]), 60, PAYERS)
-        for each in others:
-            if each.done():
-                each.result()
-            each.cancel()
-
-    town.run(run())
-    town.check()
-    assert town.kills >= 3
+    attacked(town, pause=2)
     assert town.corrected > 10
 
 
